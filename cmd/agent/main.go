@@ -1,0 +1,4 @@
+// Command agent: see docs/architecture.md.
+package main
+
+func main() {}

@@ -1,0 +1,4 @@
+// Command bastion: see docs/architecture.md.
+package main
+
+func main() {}

@@ -1,0 +1,4 @@
+// Command bastionctl: see docs/architecture.md.
+package main
+
+func main() {}
