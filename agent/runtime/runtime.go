@@ -1,0 +1,98 @@
+// Package runtime is what the agent asks of a container runtime: which containers of which pods run on this node, and
+// to execute something in one of them. One conformance suite (runtimetest) holds every implementation to it.
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/podbastion/podbastion/internal/tty"
+)
+
+// Key names a container as Kubernetes does.
+type Key struct {
+	Namespace string
+	Pod       string
+	Container string
+}
+
+func (k Key) String() string { return k.Namespace + "/" + k.Pod + "/" + k.Container }
+
+// Container is one running container of a pod.
+type Container struct {
+	Key
+	UID string // of the pod
+	ID  string // the runtime's
+	PID int    // of its first process, as this node sees it; 0 where the runtime has none
+}
+
+// Spec is what to execute. There is no working directory in it on purpose: see CVE-2024-21626.
+type Spec struct {
+	Session string   // marks the processes, so that all of them are found again when the session ends
+	Argv    []string // program and arguments
+	Env     []string // NAME=value, on top of the container's own
+	User    string   // empty: the container's own
+	TTY     bool
+	Size    tty.Size // first size of the terminal
+}
+
+// Exit is how a process ended: with a code, or by a signal (then Code is 128 plus its number). Signal is a name
+// without SIG, and only set where the kernel told.
+type Exit struct {
+	Code       int
+	Signal     string
+	CoreDumped bool
+}
+
+// Process is one execution. All methods but Wait may be used concurrently.
+type Process interface {
+	// PID is the process on this node, 0 if it ended before that was known.
+	PID() int
+	// Stdin's Close is a half-close: output goes on.
+	Stdin() io.WriteCloser
+	Stdout() io.Reader
+	// Stderr is nil when there is a terminal.
+	Stderr() io.Reader
+	Resize(tty.Size) error
+	// Wait returns once the process has ended and its output was read to the end. The error is about the runtime;
+	// a failing program is none. Call it once.
+	Wait(ctx context.Context) (Exit, error)
+	// Kill ends every process of the execution, and returns when none is left. Wait returns then too.
+	Kill(ctx context.Context) error
+}
+
+// Runtime executes in containers. It is safe for concurrent use.
+type Runtime interface {
+	Name() string
+	// Run keeps the picture of the node's containers fresh until ctx ends.
+	Run(ctx context.Context) error
+	// Ready tells whether the runtime can be reached; nil when it can.
+	Ready() error
+	// Find returns a running container.
+	Find(Key) (Container, bool)
+	// Network returns a process of the pod whose network namespace is the pod's.
+	Network(namespace, pod string) (Container, bool)
+	Exec(ctx context.Context, c Container, s Spec) (Process, error)
+}
+
+// ErrGone means that the container ended.
+var ErrGone = errors.New("runtime: the container is gone")
+
+// StartError tells that the program could not be started in the container.
+type StartError struct {
+	Program string
+	Code    int // 127: no such program; 126: it cannot be executed
+	Err     error
+}
+
+func (e *StartError) Error() string {
+	what := "cannot be executed"
+	if e.Code == 127 {
+		what = "no such program in the container"
+	}
+	return fmt.Sprintf("%s: %s", e.Program, what)
+}
+
+func (e *StartError) Unwrap() error { return e.Err }
