@@ -30,6 +30,7 @@ const (
 	PolicyReload   Type = "policy.reload"
 	LimitHit       Type = "limit.hit"
 	GrantReject    Type = "grant.reject"
+	LogRepair      Type = "log.repair" // an unfinished end of the log was moved aside to path
 )
 
 // Target is the audit form of a session's target.
@@ -42,7 +43,7 @@ type Target struct {
 	Node      string `json:"node,omitempty"`
 }
 
-// Event is one audit record. V, Seq, Time and Prev belong to the sink: a caller leaves them empty.
+// Event is one audit record. V, Seq, Time, Truncated and Prev belong to the sink: a caller leaves them empty.
 type Event struct {
 	V       int       `json:"v"`
 	Seq     uint64    `json:"seq"`
@@ -83,7 +84,8 @@ type Event struct {
 	Outcome string `json:"outcome,omitempty"`
 	Port    int    `json:"port,omitempty"`
 
-	Prev string `json:"prev,omitempty"` // sha256 of the previous line
+	Truncated []string `json:"truncated,omitempty"` // fields that were too long and lack their end
+	Prev      string   `json:"prev,omitempty"`      // sha256 of the previous line
 }
 
 // Sink takes events. Append returns once the event is durable, or with an error when it is not; it is safe for
