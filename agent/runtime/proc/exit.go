@@ -39,6 +39,18 @@ func Open(pid int) (*Handle, error) {
 // Close lets go.
 func (h *Handle) Close() { _ = h.file.Close() }
 
+// Wait returns when the process has ended, or the handle was closed.
+func (h *Handle) Wait() {
+	raw, err := h.file.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = raw.Read(func(fd uintptr) bool {
+		n, _ := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0) // #nosec G115 -- a descriptor fits
+		return n > 0
+	})
+}
+
 // Status returns how the process ended, once it has ended and was reaped. ok is false where the kernel does not tell.
 func (h *Handle) Status() (status unix.WaitStatus, ok bool) {
 	raw, err := h.file.SyscallConn()
