@@ -280,4 +280,7 @@ func (o *output) await(ctx context.Context, limit time.Duration) {
 	}
 }
 
-func (o *output) close() { _ = o.f.Close() }
+func (o *output) close() {
+	_ = o.f.Close()
+	o.once.Do(func() { close(o.end) })
+}
