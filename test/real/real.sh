@@ -80,6 +80,7 @@ image_bash() {
   debootstrap --variant=minbase --include=procps,less,vim-tiny,python3-minimal,sudo,zsh,fish bookworm "$root"
   rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/usr/share/{doc,man,locale}/*
   chroot "$root" useradd -m -s /bin/bash -u 1000 dev
+  chmod 755 "$root"
   tar -C "$root" -c . > "$OUT"
   rm -rf --one-file-system "$root"
 }
@@ -89,7 +90,8 @@ image_ash() {
   mkdir -p "$root"/{bin,etc,tmp,proc,sys,dev,root}
   chmod 1777 "$root/tmp"
   cp "$(command -v busybox)" "$root/bin/busybox"
-  for a in $("$root/bin/busybox" --list); do ln -sf busybox "$root/bin/$a"; done
+  for a in $("$root/bin/busybox" --list); do [ "$a" = busybox ] || ln -sf busybox "$root/bin/$a"; done
+  chmod 755 "$root"
   printf 'root:x:0:0:root:/root:/bin/sh\n' > "$root/etc/passwd"
   printf 'root:x:0:\n' > "$root/etc/group"
   tar -C "$root" -c . > "$OUT"
@@ -135,15 +137,15 @@ wait_for() { # NAME COMMAND…: until COMMAND works, while NAME runs
 docker_() { docker -H "unix://$DIR/docker.sock" "$@"; }
 
 up_docker() {
-  once "$CACHE/images/bash-2.tar" image_bash
-  once "$CACHE/images/ash-1.tar" image_ash
+  once "$CACHE/images/bash-3.tar" image_bash
+  once "$CACHE/images/ash-2.tar" image_ash
   once "$CACHE/images/static-1.tar" image_static
   # The engine finds containerd, runc and iptables in sbin folders too.
   PATH=$PATH:/usr/sbin:/sbin start dockerd dockerd --host "unix://$DIR/docker.sock" --data-root "$DIR/docker" \
     --exec-root "$DIR/docker-exec" --pidfile "$DIR/dockerd-own.pid" --bip 172.31.255.1/24 --log-level warn
   wait_for dockerd docker -H "unix://$DIR/docker.sock" version
-  docker_ import --change 'CMD ["sleep","infinity"]' "$CACHE/images/bash-2.tar" podbastion/bash:test >/dev/null
-  docker_ import --change 'CMD ["sleep","2147483647"]' --change 'ENV PATH=/bin' "$CACHE/images/ash-1.tar" podbastion/ash:test >/dev/null
+  docker_ import --change 'CMD ["sleep","infinity"]' "$CACHE/images/bash-3.tar" podbastion/bash:test >/dev/null
+  docker_ import --change 'CMD ["sleep","2147483647"]' --change 'ENV PATH=/bin' "$CACHE/images/ash-2.tar" podbastion/ash:test >/dev/null
   docker_ import --change 'CMD ["/static"]' --change 'ENV PATH=/' "$CACHE/images/static-1.tar" podbastion/static:test >/dev/null
 }
 

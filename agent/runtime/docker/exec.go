@@ -125,7 +125,7 @@ func (p *process) started(ctx context.Context, s runtime.Spec) error {
 			}
 			return nil
 		case info.ExitCode == 126 || info.ExitCode == 127:
-			return &runtime.StartError{Program: s.Argv[0], Code: info.ExitCode, Err: errors.New("docker: the runtime refused to start it")}
+			return p.refused(ctx, s.Argv[0], info.ExitCode)
 		case info.ExitCode != 0, spoke:
 			return nil // it has ended before its process could be seen
 		}
@@ -135,6 +135,19 @@ func (p *process) started(ctx context.Context, s runtime.Spec) error {
 		case <-time.After(pause):
 		}
 	}
+}
+
+// refused makes an error of the text that the engine writes in place of the program's output. Older engines say 126
+// whatever the reason is.
+func (p *process) refused(ctx context.Context, program string, code int) error {
+	stop := context.AfterFunc(ctx, p.conn.Close)
+	defer stop()
+	text, _ := io.ReadAll(io.LimitReader(p.stdout, 4<<10))
+	err := fmt.Errorf("docker: %q", text)
+	if start := (*runtime.StartError)(nil); errors.As(attachError(program, err), &start) {
+		return start
+	}
+	return &runtime.StartError{Program: program, Code: code, Err: err}
 }
 
 func (p *process) PID() int              { return p.pid }
