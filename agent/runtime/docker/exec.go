@@ -36,6 +36,9 @@ func (r *Runtime) Exec(ctx context.Context, c runtime.Container, s runtime.Spec)
 		User: s.User, Tty: s.TTY, AttachStdin: true, AttachStdout: true, AttachStderr: !s.TTY,
 		Env: append(append([]string{}, s.Env...), proc.Marker+"="+s.Session), Cmd: s.Argv,
 	}
+	if s.TTY && s.Size != (tty.Size{}) {
+		opts.ConsoleSize = &[2]uint{uint(s.Size.Rows), uint(s.Size.Cols)} // the client leaves it out for engines before API 1.42
+	}
 	created, err := r.api.ContainerExecCreate(ctx, c.ID, opts)
 	if err != nil {
 		if errdefs.IsNotFound(err) || errdefs.IsConflict(err) {

@@ -159,7 +159,7 @@ func sizes(ctx context.Context, t *testing.T, r runtime.Runtime, c runtime.Conta
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	p, _ := start(ctx, t, r, c, true, tty.Size{Cols: 101, Rows: 37}, "/bin/sh", "-c",
-		`while [ "$(stty size)" = "0 0" ]; do :; done; stty size; read x; stty size; exit 5`)
+		`while s=$(stty size 2>/dev/null); [ "${s:-0 0}" = "0 0" ]; do :; done; stty size; read x; stty size; exit 5`)
 	rd := newLines(p.Stdout())
 	if got := rd.next(t); got != "37 101" {
 		t.Errorf("first size: %q", got)
