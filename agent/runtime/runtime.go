@@ -26,6 +26,10 @@ type Container struct {
 	UID string // of the pod
 	ID  string // the runtime's
 	PID int    // of its first process, as this node sees it; 0 where the runtime has none
+
+	User    string // whom the image or pod runs it as: "", "name", "uid" or with ":group"
+	WorkDir string // its working directory
+	Home    string // where the runtime gives one whatever the user database says
 }
 
 // Spec is what to execute. There is no working directory in it on purpose: see CVE-2024-21626.

@@ -167,7 +167,7 @@ func (r *Runtime) inspect(ctx context.Context, id string) error {
 	l := c.Config.Labels
 	r.table.Put(runtime.Container{
 		Key: runtime.Key{Namespace: l[labelNamespace], Pod: l[labelPod], Container: l[labelContainer]},
-		UID: l[labelUID], ID: c.ID, PID: c.State.Pid,
+		UID: l[labelUID], ID: c.ID, PID: c.State.Pid, User: c.Config.User, WorkDir: c.Config.WorkingDir,
 	}, l[labelType] == "podsandbox")
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -48,6 +49,7 @@ func New(pods []Pod) *Runtime {
 		r.dirs[id] = p.Dir
 		r.table.Put(runtime.Container{
 			Key: runtime.Key{Namespace: p.Namespace, Pod: p.Name, Container: p.Container}, UID: p.UID, ID: id, PID: os.Getpid(),
+			User: strconv.Itoa(os.Getuid()), WorkDir: p.Dir, Home: p.Dir,
 		}, false)
 	}
 	return r

@@ -1,0 +1,212 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
+	utilexec "k8s.io/utils/exec"
+
+	"github.com/podbastion/podbastion/agent/runtime"
+	"github.com/podbastion/podbastion/auth/grant"
+	"github.com/podbastion/podbastion/internal/tty"
+)
+
+// bufferSize is what one direction of one session copies at a time.
+const bufferSize = 32 << 10
+
+// exec serves remotecommand.
+func (s *Server) exec(w http.ResponseWriter, r *http.Request) {
+	want := grant.Want{
+		Kind: grant.Exec, Namespace: r.PathValue("namespace"), Pod: r.PathValue("pod"), Container: r.PathValue("container"),
+	}
+	g, ok := s.authorise(w, r, want)
+	if !ok {
+		return
+	}
+	c, ok := s.container(w, r, want, g)
+	if !ok {
+		return
+	}
+	query := r.URL.Query()
+	opts, err := remotecommand.NewOptions(r)
+	if err != nil || len(query["command"]) == 0 {
+		http.Error(w, "agent: an exec needs command= and at least one of input=1, output=1, error=1", http.StatusBadRequest)
+		return
+	}
+	conn, _ := r.Context().Value(connKey{}).(*watched)
+	e := &executor{server: s, grant: g, container: c, conn: conn, env: query["env"], size: tty.Size{
+		Cols: number(query.Get("columns")), Rows: number(query.Get("rows")),
+	}}
+	remotecommand.ServeExec(w, r, e, g.Pod, g.UID, g.Container, query["command"], opts, 0, streamTimeout, []string{remotecommand.StreamProtocolV4Name})
+}
+
+func number(s string) uint16 {
+	n, _ := strconv.ParseUint(s, 10, 16) // absent or nonsense: no size
+	return uint16(n)
+}
+
+// executor runs one grant's execution.
+type executor struct {
+	server    *Server
+	grant     grant.Grant
+	container runtime.Container
+	conn      *watched
+	env       []string
+	size      tty.Size
+}
+
+// begin registers the session; one session executes one thing at a time.
+func (s *Server) begin(live *session) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.draining:
+		return errors.New("agent: it is being stopped")
+	case s.sessions[live.id] != nil:
+		return errors.New("agent: the session executes something already")
+	}
+	s.sessions[live.id] = live
+	s.wg.Add(1)
+	s.o.Metrics.sessions.Inc()
+	return nil
+}
+
+func (s *Server) finish(live *session) {
+	s.mu.Lock()
+	delete(s.sessions, live.id)
+	s.mu.Unlock()
+	s.o.Metrics.sessions.Dec()
+	s.wg.Done()
+}
+
+// ExecInContainer implements remotecommand.Executor.
+func (e *executor) ExecInContainer(_ context.Context, _, _, _ string, argv []string, in io.Reader, out, errOut io.WriteCloser,
+	terminal bool, resize <-chan remotecommand.TerminalSize, _ time.Duration,
+) error {
+	ctx, cancel := context.WithCancelCause(context.Background()) // a request's context tells nothing once it is upgraded
+	defer cancel(nil)
+	live := &session{id: e.grant.Session, account: e.grant.Account, cancel: cancel}
+	if err := e.server.begin(live); err != nil {
+		return err
+	}
+	defer e.server.finish(live)
+	log := e.server.o.Log.WithFields(logrus.Fields{
+		"session": e.grant.Session, "account": e.grant.Account, "container": e.container.Key.String(),
+	})
+	p, err := e.server.o.Runtime.Exec(ctx, e.container, runtime.Spec{
+		Session: e.grant.Session, Argv: argv, Env: e.env, User: e.grant.User, TTY: terminal, Size: e.size,
+	})
+	if err != nil {
+		log.WithError(err).Info("exec could not start")
+		return startText(err)
+	}
+	live.mu.Lock()
+	live.process = p
+	live.mu.Unlock()
+	defer e.server.o.Reap(e.grant.Session, p.PID())()
+	defer e.server.watcher.add(e.conn, func() { cancel(errors.New("the bastion's connection is gone")) })()
+
+	exit, err := e.run(ctx, p, in, out, errOut, resize)
+	if cause := context.Cause(ctx); cause != nil {
+		killCtx, stop := context.WithTimeout(context.Background(), killTimeout)
+		defer stop()
+		if err := p.Kill(killCtx); err != nil {
+			log.WithError(err).Error("processes of the session are left")
+		}
+		log.WithField("reason", cause.Error()).Info("exec ended from outside")
+		return fmt.Errorf("agent: %w", cause)
+	}
+	if err != nil {
+		log.WithError(err).Warn("exec lost")
+		return err
+	}
+	log.WithFields(logrus.Fields{"code": exit.Code, "signal": exit.Signal}).Debug("exec ended")
+	return exitText(exit)
+}
+
+// run copies until the process has ended and all of its output is written, or ctx ends.
+func (e *executor) run(ctx context.Context, p runtime.Process, in io.Reader, out, errOut io.Writer, resize <-chan remotecommand.TerminalSize) (runtime.Exit, error) {
+	stop := context.AfterFunc(ctx, func() {
+		killCtx, done := context.WithTimeout(context.Background(), killTimeout)
+		defer done()
+		_ = p.Kill(killCtx) // again, with its error looked at, by the caller
+	})
+	defer stop()
+	if in == nil {
+		_ = p.Stdin().Close()
+	} else {
+		go func() { // ends with the connection, which ends with this request
+			n, _ := copyBuffer(p.Stdin(), in)
+			e.server.o.Metrics.bytes.WithLabelValues("in").Add(float64(n))
+			_ = p.Stdin().Close()
+		}()
+	}
+	if resize != nil {
+		go func() { // the channel is closed with the connection
+			for size := range resize {
+				_ = p.Resize(tty.Size{Cols: size.Width, Rows: size.Height})
+			}
+		}()
+	}
+	var copies sync.WaitGroup
+	output := func(w io.Writer, r io.Reader) {
+		if r == nil {
+			return
+		}
+		if w == nil {
+			w = io.Discard
+		}
+		copies.Go(func() {
+			n, err := copyBuffer(w, r)
+			e.server.o.Metrics.bytes.WithLabelValues("out").Add(float64(n))
+			if err != nil {
+				_, _ = io.Copy(io.Discard, r) // the peer is going; the process must not hang on it
+			}
+		})
+	}
+	output(out, p.Stdout())
+	output(errOut, p.Stderr())
+	exit, err := p.Wait(ctx)
+	copies.Wait()
+	return exit, err
+}
+
+// copyBuffer hides other methods of both, so that the buffer is used.
+func copyBuffer(w io.Writer, r io.Reader) (int64, error) {
+	return io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r}, make([]byte, bufferSize))
+}
+
+// exitText tells an exit as remotecommand can: a code, and a text that carries what a code cannot.
+func exitText(x runtime.Exit) error {
+	if x.Code == 0 && x.Signal == "" {
+		return nil
+	}
+	text := fmt.Sprintf("exit %d", x.Code)
+	if x.Signal != "" {
+		text = "signal " + x.Signal
+		if x.CoreDumped {
+			text += " core"
+		}
+	}
+	return utilexec.CodeExitError{Err: errors.New(text), Code: x.Code}
+}
+
+// startText tells that the program did not start.
+func startText(err error) error {
+	var start *runtime.StartError
+	switch {
+	case errors.As(err, &start):
+		return utilexec.CodeExitError{Err: errors.New("start " + start.Error()), Code: start.Code}
+	case errors.Is(err, runtime.ErrGone):
+		return errors.New("gone: the container ended")
+	}
+	return err
+}

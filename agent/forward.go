@@ -1,0 +1,158 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	goruntime "runtime"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"k8s.io/cri-streaming/pkg/streaming/portforward"
+
+	"github.com/podbastion/podbastion/agent/runtime"
+	"github.com/podbastion/podbastion/auth/grant"
+)
+
+const dialTimeout = 10 * time.Second
+
+// forward serves port-forward: connections to ports inside the pod's network.
+func (s *Server) forward(w http.ResponseWriter, r *http.Request) {
+	want := grant.Want{Kind: grant.Forward, Namespace: r.PathValue("namespace"), Pod: r.PathValue("pod")}
+	g, ok := s.authorise(w, r, want)
+	if !ok {
+		return
+	}
+	c, ok := s.o.Runtime.Network(g.Namespace, g.Pod)
+	if !ok {
+		http.Error(w, "agent: the pod does not run on this node", http.StatusNotFound)
+		return
+	}
+	if c.UID != g.UID {
+		s.refuse(w, r, want, g, grant.ErrWrongUID)
+		return
+	}
+	opts, err := portforward.NewV4Options(r)
+	if err != nil {
+		http.Error(w, "agent: "+err.Error(), http.StatusBadRequest)
+		return
+	}
+	conn, _ := r.Context().Value(connKey{}).(*watched)
+	f := &forwarder{server: s, grant: g, pid: c.PID, conn: conn}
+	portforward.ServePortForward(w, r, f, g.Pod, g.UID, opts, 0, streamTimeout, portforward.SupportedProtocols)
+}
+
+// forwarder implements portforward.PortForwarder for one grant.
+type forwarder struct {
+	server *Server
+	grant  grant.Grant
+	pid    int
+	conn   *watched
+}
+
+// PortForward copies both ways until both are done.
+func (f *forwarder) PortForward(_ context.Context, _, _ string, port int32, stream io.ReadWriteCloser) error {
+	if port < 1 || port > 65535 || !f.grant.AllowsPort(uint16(port)) {
+		return fmt.Errorf("refused: port %d is not in the grant", port)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	c, err := dialIn(ctx, f.pid, uint16(port))
+	if err != nil {
+		return fmt.Errorf("port %d: %w", port, err)
+	}
+	defer c.Close()
+	defer context.AfterFunc(ctx, func() { _ = c.Close() })()
+	defer f.server.watcher.add(f.conn, cancel)()
+	f.server.o.Metrics.forwards.Inc()
+	defer f.server.o.Metrics.forwards.Dec()
+	var both sync.WaitGroup
+	both.Go(func() {
+		_, err := copyBuffer(c, stream)
+		if t, ok := c.(*net.TCPConn); ok && err == nil {
+			_ = t.CloseWrite()
+		} else {
+			_ = c.Close()
+		}
+	})
+	_, err = copyBuffer(stream, c)
+	_ = stream.Close() // a half-close: what the client still sends goes on
+	if err != nil {
+		_ = c.Close()
+	}
+	both.Wait()
+	return nil
+}
+
+// dialIn connects to a port on the loopback of the network that process pid lives in.
+func dialIn(ctx context.Context, pid int, port uint16) (net.Conn, error) {
+	if pid <= 0 {
+		return nil, runtime.ErrGone
+	}
+	type result struct {
+		conn net.Conn
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		// The thread changes its network. When it cannot change back it is not unlocked, and ends with this goroutine.
+		goruntime.LockOSThread()
+		restore, err := enterNetwork(pid)
+		if err != nil {
+			done <- result{nil, err}
+			return
+		}
+		conn, err := dialLoopback(ctx, port)
+		if restore() == nil {
+			goruntime.UnlockOSThread()
+		}
+		done <- result{conn, err}
+	}()
+	r := <-done
+	return r.conn, r.err
+}
+
+func dialLoopback(ctx context.Context, port uint16) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	var d net.Dialer
+	p := strconv.Itoa(int(port))
+	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort("127.0.0.1", p))
+	if err != nil {
+		var err6 error
+		if conn, err6 = d.DialContext(ctx, "tcp", net.JoinHostPort("::1", p)); err6 != nil {
+			return nil, err
+		}
+	}
+	return conn, nil
+}
+
+// enterNetwork moves the calling thread into the network namespace of pid (setns(2)).
+func enterNetwork(pid int) (restore func() error, err error) {
+	theirs, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", pid))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", runtime.ErrGone, err)
+	}
+	defer theirs.Close()
+	own, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return nil, err
+	}
+	a, errA := theirs.Stat()
+	b, errB := own.Stat()
+	if errA == nil && errB == nil && os.SameFile(a, b) {
+		return own.Close, nil // the same network: no right is needed to stay
+	}
+	if err := unix.Setns(int(theirs.Fd()), unix.CLONE_NEWNET); err != nil {
+		return nil, errors.Join(fmt.Errorf("agent: entering the pod's network: %w", err), own.Close())
+	}
+	return func() error {
+		return errors.Join(unix.Setns(int(own.Fd()), unix.CLONE_NEWNET), own.Close())
+	}, nil
+}
