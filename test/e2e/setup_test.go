@@ -68,7 +68,8 @@ agents: {addresses: {%[4]s: "%[5]s"}, caFile: %[6]s/ca.crt, certFile: %[6]s/bast
 grantKey: %[6]s/grant.key
 audit: {log: %[2]s/audit.jsonl, recordings: %[2]s/recordings}
 ops: %[7]s
-drain: 5s
+drain: 8s
+ssh: {keepaliveInterval: 2s}
 `, w.addr, dir, w.kubeconfig, node, w.agentAddr, w.path("pki"), w.ops))
 	w.startAgent(t)
 	w.startBastion(t)
