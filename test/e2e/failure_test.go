@@ -24,6 +24,24 @@ func (w *world) running(t testing.TB, p *pod, what string) {
 	})
 }
 
+// victim makes a pod that the test may do to as it likes, and waits until the bastion reaches it.
+func (w *world) victim(t testing.TB, namespace, name string) *pod {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	p, err := w.run(ctx, podSpec{namespace: namespace, name: name, containers: []containerSpec{{name: "app", image: "podbastion/ash:test"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 20*time.Second, func() error {
+		if got := w.ssh(t, "alice+"+namespace+"+"+name, nil, "true"); got.code != 0 {
+			return fmt.Errorf("%+v", got)
+		}
+		return nil
+	})
+	return p
+}
+
 func (w *world) gone(t testing.TB, p *pod, what string) {
 	t.Helper()
 	eventually(t, 15*time.Second, func() error {
@@ -67,9 +85,10 @@ func TestAgentKilled(t *testing.T) {
 func TestContainerKilled(t *testing.T) {
 	w := newWorld(t, t.TempDir())
 	defer w.close()
-	x := w.terminal(t, "alice+shop+tool-0")
+	victim := w.victim(t, "shop", "killed")
+	x := w.terminal(t, "alice+shop+killed")
 	x.expect(prompt)
-	if _, err := w.engine("kill", w.pod("shop", "tool-0").containers["app"]); err != nil {
+	if _, err := w.engine("kill", victim.containers["app"]); err != nil {
 		t.Fatal(err)
 	}
 	if code := x.code(); code != 137 && code != 255 {
@@ -83,20 +102,18 @@ func TestPodReplaced(t *testing.T) {
 	defer w.close()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	x := w.terminal(t, "alice+shop+tool-0")
+	victim := w.victim(t, "shop", "replaced")
+	x := w.terminal(t, "alice+shop+replaced")
 	x.expect(prompt)
-	if err := w.remove(ctx, w.pod("shop", "tool-0")); err != nil {
+	if err := w.remove(ctx, victim); err != nil {
 		t.Fatal(err)
 	}
 	if code := x.code(); code == 0 {
 		t.Errorf("code 0; screen %q", x.screen())
 	}
-	_, err := w.run(ctx, podSpec{namespace: "shop", name: "tool-0", containers: []containerSpec{{name: "app", image: "podbastion/ash:test"}}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	w.victim(t, "shop", "replaced")
 	eventually(t, 20*time.Second, func() error {
-		if got := w.ssh(t, "alice+shop+tool-0", nil, "echo fresh"); got.stdout != "fresh\n" {
+		if got := w.ssh(t, "alice+shop+replaced", nil, "echo fresh"); got.stdout != "fresh\n" {
 			return fmt.Errorf("%+v", got)
 		}
 		return nil
@@ -111,7 +128,9 @@ func TestReload(t *testing.T) {
 	x.expect(prompt)
 	w.roles(t, func(s string) string { return s + "\nnonsense: true\n" })
 	eventually(t, 15*time.Second, func() error {
-		if len(w.events(t, func(e map[string]any) bool { return e["type"] == "policy.reload" && e["outcome"] != "applied" && e["reason"] != nil })) == 0 {
+		if len(w.events(t, func(e map[string]any) bool {
+			return e["type"] == "policy.reload" && e["outcome"] != "applied" && e["reason"] != nil
+		})) == 0 {
 			return fmt.Errorf("the refused document is not in the log")
 		}
 		return nil

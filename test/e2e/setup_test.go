@@ -17,6 +17,7 @@ func TestMain(m *testing.M) {
 	code := m.Run()
 	if shared.w != nil {
 		shared.w.close()
+		shared.cluster.close()
 		if code == 0 {
 			_ = os.RemoveAll(shared.w.dir)
 		}
@@ -42,8 +43,7 @@ func sharedWorld(t testing.TB) *world {
 
 func newWorld(t testing.TB, dir string) *world {
 	t.Helper()
-	w := &world{cluster: openCluster(t), dir: dir}
-	w.makePods(t)
+	w := &world{cluster: sharedCluster(t), dir: dir}
 	w.addr, w.ops, w.agentAddr, w.agentOps = freePort(t), freePort(t), freePort(t), freePort(t)
 	command(t, binary(t, "agent"), "pki", "--dir", w.path("pki"), "--node", node)
 	command(t, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", w.path("ca"))
@@ -83,7 +83,6 @@ func (w *world) close() {
 	if w.agent != nil {
 		w.agent.stop()
 	}
-	w.cluster.close()
 }
 
 // roles writes the roles document, each KEY_name replaced by that account's public key, after change has seen it.
@@ -107,7 +106,21 @@ func (w *world) roles(t testing.TB, change func(string) string) {
 	w.write(t, "roles.yaml", strings.ReplaceAll(text, "KEY_ca", strings.TrimSpace(string(ca))))
 }
 
-func (w *world) makePods(t testing.TB) {
+// sharedCluster has the pods that every world sees.
+func sharedCluster(t testing.TB) *cluster {
+	t.Helper()
+	shared.clusterOnce.Do(func() {
+		c := openCluster(t)
+		c.makePods(t)
+		shared.cluster = c
+	})
+	if shared.cluster == nil {
+		t.Fatal("the pods could not be made")
+	}
+	return shared.cluster
+}
+
+func (c *cluster) makePods(t testing.TB) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
@@ -117,9 +130,9 @@ func (w *world) makePods(t testing.TB) {
 			t.Fatal(err)
 		}
 	}
-	check(w.namespace(ctx, "shop"))
-	check(w.namespace(ctx, "infra"))
-	web, err := w.deployment(ctx, "shop", "web")
+	check(c.namespace(ctx, "shop"))
+	check(c.namespace(ctx, "infra"))
+	web, err := c.deployment(ctx, "shop", "web")
 	check(err)
 	const bash, ash, static = "podbastion/bash:test", "podbastion/ash:test", "podbastion/static:test"
 	specs := []podSpec{
@@ -134,28 +147,28 @@ func (w *world) makePods(t testing.TB) {
 		{namespace: "infra", name: "nonroot", containers: []containerSpec{{name: "app", image: bash, args: []string{"--user", "1000"}}}},
 	}
 	for _, s := range specs {
-		_, err := w.run(ctx, s)
+		_, err := c.run(ctx, s)
 		check(err)
 	}
 	time.Sleep(1100 * time.Millisecond) // creation times have whole seconds, and this pod must be the newest
-	_, err = w.run(ctx, podSpec{namespace: "shop", name: "web-6d4b75cb6d-new", owner: web, labels: map[string]string{"app": "web", "generation": "new"},
+	_, err = c.run(ctx, podSpec{namespace: "shop", name: "web-6d4b75cb6d-new", owner: web, labels: map[string]string{"app": "web", "generation": "new"},
 		containers: []containerSpec{{name: "app", image: bash}, {name: "side", image: ash}}})
 	check(err)
-	for _, p := range w.pods {
+	for _, p := range c.pods {
 		for name := range p.containers {
 			if name == "POD" || p.name == "bare" || p.name == "readonly" {
 				continue
 			}
-			_, err := w.engine("exec", "--user", "0", p.containers[name], "sh", "-c", fmt.Sprintf("echo %s/%s/%s > /whoami", p.namespace, p.name, name))
+			_, err := c.engine("exec", "--user", "0", p.containers[name], "sh", "-c", fmt.Sprintf("echo %s/%s/%s > /whoami", p.namespace, p.name, name))
 			check(err)
 		}
 	}
 }
 
 // pod returns the newest pod of that name.
-func (w *world) pod(namespace, name string) *pod {
-	for i := len(w.pods) - 1; i >= 0; i-- {
-		if p := w.pods[i]; p.namespace == namespace && p.name == name {
+func (c *cluster) pod(namespace, name string) *pod {
+	for i := len(c.pods) - 1; i >= 0; i-- {
+		if p := c.pods[i]; p.namespace == namespace && p.name == name {
 			return p
 		}
 	}

@@ -256,6 +256,8 @@ func (w *world) inside(t testing.TB, p *pod, container string, argv ...string) s
 }
 
 var shared struct {
-	once sync.Once
-	w    *world
+	once        sync.Once
+	w           *world
+	clusterOnce sync.Once
+	cluster     *cluster
 }
