@@ -96,7 +96,7 @@ func (w *world) roles(t testing.TB, change func(string) string) {
 	if change != nil {
 		text = change(text)
 	}
-	for _, account := range []string{"alice", "bob", "dev", "strict", "careful", "short", "mover"} {
+	for _, account := range []string{"alice", "bob", "dev", "strict", "careful", "short", "mover", "unrecorded"} {
 		text = strings.ReplaceAll(text, "KEY_"+account, w.key(t, account))
 	}
 	ca, err := os.ReadFile(w.path("ca.pub"))
