@@ -138,7 +138,7 @@ func (p *process) started(ctx context.Context, s runtime.Spec) error {
 			return nil
 		case info.ExitCode == 126 || info.ExitCode == 127:
 			return p.refused(ctx, s.Argv[0], info.ExitCode)
-		case info.ExitCode != 0, spoke:
+		case !info.Running && (spoke || info.ExitCode != 0):
 			return nil // it has ended before its process could be seen
 		}
 		select {
