@@ -1,0 +1,118 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/podbastion/podbastion/auth"
+	"github.com/podbastion/podbastion/bastion/bridge"
+	"github.com/podbastion/podbastion/bastion/route"
+	"github.com/podbastion/podbastion/bastion/target"
+)
+
+// Statuses that a session ends with when it is not the process that ended.
+const (
+	exitTransport = 255 // refused, ended from outside or lost; ssh itself says 255 too
+	exitNotFound  = 127 // no such program or shell, as shells say it
+)
+
+// End is why a session ended although its process had not. Text is for the client, Reason for the log.
+type End struct {
+	Reason string
+	Text   string
+}
+
+func (e *End) Error() string { return "session: " + e.Reason }
+
+// refusal is why a session did not start. Text is for the client; the error is the true reason, for the audit log.
+type refusal struct {
+	err   error
+	text  string
+	code  int
+	limit bool // a limit.hit event too
+}
+
+func (r *refusal) Error() string { return r.err.Error() }
+func (r *refusal) Unwrap() error { return r.err }
+
+// Reasons of refusals that are not the address'.
+var (
+	ErrSessions   = errors.New("session: the account has as many sessions as its role permits")
+	ErrFull       = errors.New("session: the bastion has as many sessions as it may")
+	ErrDraining   = errors.New("session: the bastion is being stopped")
+	ErrRecording  = errors.New("session: it cannot be recorded, which the role requires")
+	ErrAudit      = errors.New("session: the audit log does not take events")
+	ErrNoShell    = errors.New("session: the container has no shell")
+	ErrSubsystem  = errors.New("session: no such subsystem")
+	ErrCredential = errors.New("session: the login's credential or account is no longer good")
+)
+
+// explain turns an error of finding the target into a refusal.
+func explain(err error) *refusal {
+	var ready *refusal
+	if errors.As(err, &ready) {
+		return ready
+	}
+	var syntax *target.SyntaxError
+	if errors.As(err, &syntax) {
+		return &refusal{err: err, code: exitTransport, text: strings.TrimPrefix(syntax.Error(), "target: ")}
+	}
+	var missing *route.NotFound
+	if errors.As(err, &missing) {
+		return &refusal{err: reasonOf(missing), code: exitTransport, text: strings.TrimPrefix(missing.Error(), "route: ")}
+	}
+	var many *route.Ambiguous
+	if errors.As(err, &many) {
+		return &refusal{err: err, code: exitTransport, text: listText("more than one pod matches; name one:", many.Candidates)}
+	}
+	if errors.Is(err, auth.ErrUnknownAccount) || errors.Is(err, auth.ErrSourceAddress) {
+		return &refusal{err: err, code: exitTransport, text: "your access has ended; log in again or ask your administrator"}
+	}
+	return &refusal{err: err, code: exitTransport, text: "something went wrong here; the log of the bastion says more"}
+}
+
+func reasonOf(missing *route.NotFound) error {
+	if missing.Reason != nil {
+		return missing.Reason
+	}
+	return missing
+}
+
+// lostText is what a client reads when the way to the process broke.
+func lostText(err error) string {
+	var lost *bridge.LostError
+	if errors.As(err, &lost) {
+		return "the connection to the pod was lost: " + printable(lost.Reason)
+	}
+	return "the session failed: " + printable(err.Error())
+}
+
+// printable keeps text of others to one line without control characters, for terminals.
+func printable(s string) string {
+	const most = 400
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	q := fmt.Sprintf("%q", s)
+	return strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(q[1 : len(q)-1])
+}
+
+// listText lists candidates, one a line.
+func listText(head string, candidates []route.Candidate) string {
+	var b strings.Builder
+	b.WriteString(head)
+	for _, c := range candidates {
+		fmt.Fprintf(&b, "\n  %s", addressOf(c.Target))
+	}
+	return b.String()
+}
+
+// addressOf is the part of an address behind the account.
+func addressOf(t target.Target) string {
+	text := fmt.Sprintf("%s+%s+%s", t.Cluster, t.Namespace, t.Pod)
+	if t.Container != "" {
+		text += "~" + t.Container
+	}
+	return text
+}
