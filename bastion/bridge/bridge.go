@@ -3,6 +3,7 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	"github.com/podbastion/podbastion/bastion/target"
@@ -17,7 +18,16 @@ type Start struct {
 	Argv, Env        []string
 	TTY              bool
 	Size             tty.Size
+	Modes            []byte
 }
+
+// Reasons why an agent was not used.
+var (
+	ErrUnreachable = errors.New("bridge: the node's agent cannot be reached")
+	ErrRefused     = errors.New("bridge: the agent refused the grant")
+	ErrGone        = errors.New("bridge: the container does not run there any more")
+	ErrNoUser      = errors.New("bridge: the container has no such user")
+)
 
 // Facts of the container's user.
 type Facts struct {
@@ -35,6 +45,7 @@ type Exit struct {
 	Code       int
 	Signal     string
 	CoreDumped bool
+	NotStarted string
 }
 
 // Process is a running execution.

@@ -88,6 +88,13 @@ func (r *run) size() tty.Size {
 	return tty.Size{}
 }
 
+func (r *run) modes() []byte {
+	if r.request.Terminal != nil {
+		return r.request.Terminal.Modes
+	}
+	return nil
+}
+
 // Reasons why text is not a program and its arguments.
 var (
 	errQuote    = errors.New("a quote is not closed")

@@ -198,6 +198,9 @@ func (c *copier) watch(ctx context.Context, p bridge.Process, done <-chan result
 	for {
 		select {
 		case r := <-done:
+			if r.err == nil && r.exit.NotStarted != "" {
+				c.run.say("the program could not be started: " + printable(r.exit.NotStarted))
+			}
 			return r.exit, r.err
 		case err := <-broken:
 			if cause := context.Cause(ctx); cause != nil {

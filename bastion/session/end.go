@@ -49,7 +49,7 @@ var (
 )
 
 // explain turns an error of finding the target into a refusal.
-func explain(err error) *refusal {
+func explain(err error, account auth.Account) *refusal {
 	var ready *refusal
 	if errors.As(err, &ready) {
 		return ready
@@ -60,23 +60,20 @@ func explain(err error) *refusal {
 	}
 	var missing *route.NotFound
 	if errors.As(err, &missing) {
-		return &refusal{err: reasonOf(missing), code: exitTransport, text: strings.TrimPrefix(missing.Error(), "route: ")}
+		return &refusal{err: missing.Reason, code: exitTransport, text: missing.Client()}
+	}
+	var still *route.NotRunning
+	if errors.As(err, &still) {
+		return &refusal{err: err, code: exitTransport, text: still.Client()}
 	}
 	var many *route.Ambiguous
 	if errors.As(err, &many) {
-		return &refusal{err: err, code: exitTransport, text: listText("more than one pod matches; name one:", many.Candidates)}
+		return &refusal{err: err, code: exitTransport, text: many.Client() + "; name one:" + listText(many.Candidates, "\n  ", account)}
 	}
 	if errors.Is(err, auth.ErrUnknownAccount) || errors.Is(err, auth.ErrSourceAddress) {
 		return &refusal{err: err, code: exitTransport, text: "your access has ended; log in again or ask your administrator"}
 	}
 	return &refusal{err: err, code: exitTransport, text: "something went wrong here; the log of the bastion says more"}
-}
-
-func reasonOf(missing *route.NotFound) error {
-	if missing.Reason != nil {
-		return missing.Reason
-	}
-	return missing
 }
 
 // lostText is what a client reads when the way to the process broke.
@@ -98,21 +95,20 @@ func printable(s string) string {
 	return strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(q[1 : len(q)-1])
 }
 
-// listText lists candidates, one a line.
-func listText(head string, candidates []route.Candidate) string {
+// listText lists the addresses of candidates, with sep before each.
+func listText(candidates []route.Candidate, sep string, account auth.Account) string {
 	var b strings.Builder
-	b.WriteString(head)
-	for _, c := range candidates {
-		fmt.Fprintf(&b, "\n  %s", addressOf(c.Target))
+	for i, c := range candidates {
+		if i == maxListed {
+			fmt.Fprintf(&b, "%sand %d more", sep, len(candidates)-i)
+			break
+		}
+		b.WriteString(sep + c.Address(string(account)).String())
 	}
 	return b.String()
 }
 
-// addressOf is the part of an address behind the account.
-func addressOf(t target.Target) string {
-	text := fmt.Sprintf("%s+%s+%s", t.Cluster, t.Namespace, t.Pod)
-	if t.Container != "" {
-		text += "~" + t.Container
-	}
-	return text
+// place names a target in logs and titles.
+func place(t target.Target) string {
+	return fmt.Sprintf("%s+%s+%s~%s", t.Cluster, t.Namespace, t.Pod, t.Container)
 }

@@ -59,9 +59,6 @@ func (s *Service) Forward(ctx context.Context, login Login, to Endpoint, accept 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	l := &live{id: f.run.id, principal: login.Principal, target: resolved.Target, end: cancel, notice: func(string) {}}
-	if resolved.Pod != nil {
-		l.labels = resolved.Pod.Labels
-	}
 	l.role.Store(resolved.Role)
 	if err := s.live.enter(l); err != nil {
 		return f.refuse(limitText(err, resolved.Role))
@@ -73,8 +70,12 @@ func (s *Service) Forward(ctx context.Context, login Login, to Endpoint, accept 
 	}
 	began := time.Now()
 	dialCtx, stop := context.WithTimeout(ctx, startTimeout)
-	far, err := s.o.Bridge.Forward(dialCtx, f.run.id, string(login.Principal.Account), resolved.Target, uint16(to.Port))
+	conn, err := s.o.Bridge.Forward(dialCtx, f.run.id, string(login.Principal.Account), resolved.Target, uint16(to.Port))
 	stop()
+	far, ok := conn.(Stream)
+	if err == nil && !ok {
+		err = errors.New("session: the bridge's connection cannot be closed half")
+	}
 	if err != nil {
 		f.close(began, "not connected: "+err.Error())
 		return &ForwardError{Err: err, Text: fmt.Sprintf("port %d of the pod: %s", to.Port, failureText(err))}
@@ -157,7 +158,7 @@ func (f *forward) event(t audit.Type) audit.Event {
 
 // refuse remembers the true reason and returns what the client may know.
 func (f *forward) refuse(err error) error {
-	no := explain(err)
+	no := explain(err, f.run.login.Principal.Account)
 	e := f.event(audit.ForwardClose)
 	e.Reason, e.Outcome = no.Error(), "refused"
 	if host := f.to.Host; host != "" {

@@ -8,7 +8,11 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/podbastion/podbastion/auth"
+	"github.com/podbastion/podbastion/bastion/route"
 )
+
+// keepInterval is how long a session can outlive its pod, if nobody else notices.
+const keepInterval = 2 * time.Second
 
 // stillGood says whether a login would succeed under the document: an account that went, and a key or password that
 // was taken from it, end what they opened.
@@ -37,20 +41,49 @@ func stillGood(doc *auth.Document, p *auth.Principal) error {
 	return nil
 }
 
-// Revalidate ends what the document does not permit any more, and hands the newest roles to what goes on. It is to be
-// called after each change of the document.
-func (s *Service) Revalidate(doc *auth.Document) {
+// Keep revalidates what is live every now and then until the context ends, for pods that go. A change of the roles
+// document calls for Revalidate at once.
+func (s *Service) Keep(ctx context.Context) {
+	tick := time.NewTicker(keepInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			s.Revalidate()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Revalidate ends what may not go on: what the document does not permit any more, and what runs in a pod that is gone
+// or was replaced. It hands the newest roles to the rest.
+func (s *Service) Revalidate() {
+	doc := s.o.Documents.Current()
 	for _, l := range s.live.all() {
-		role, err := permitted(doc, l)
+		role, err := s.permitted(doc, l)
+		var missing *route.NotFound
+		if errors.As(err, &missing) && len(missing.Stale) > 0 {
+			continue // there is no contact with the cluster, which says nothing about the pod
+		}
 		if err != nil {
-			l.end(&End{Reason: "policy: " + err.Error(), Text: "your access to this pod has ended"})
+			l.end(endFor(err))
 			continue
 		}
 		l.role.Store(role)
 	}
 }
 
-func permitted(doc *auth.Document, l *live) (*auth.Role, error) {
+// endFor says why a live session cannot go on.
+func endFor(err error) *End {
+	var missing *route.NotFound
+	if errors.As(err, &missing) && errors.Is(missing.Reason, auth.ErrTargetNotFound) {
+		return &End{Reason: "pod: gone or replaced", Text: "the pod is gone"}
+	}
+	return &End{Reason: "policy: " + err.Error(), Text: "your access to this pod has ended"}
+}
+
+func (s *Service) permitted(doc *auth.Document, l *live) (*auth.Role, error) {
 	if err := stillGood(doc, l.principal); err != nil {
 		return nil, err
 	}
@@ -58,12 +91,9 @@ func permitted(doc *auth.Document, l *live) (*auth.Role, error) {
 	if err != nil {
 		return nil, err
 	}
-	role, ok := access.Permits(auth.Resource{
-		Cluster: string(l.target.Cluster), Namespace: string(l.target.Namespace), Pod: l.target.Pod,
-		Labels: l.labels, Container: l.target.Container,
-	})
-	if !ok {
-		return nil, auth.ErrTargetNotPermitted
+	role, err := s.o.Router.Revalidate(access, l.target)
+	if err != nil {
+		return nil, err
 	}
 	if role.User != l.role.Load().User {
 		return nil, errors.New("session: the role names another user now")

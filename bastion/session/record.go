@@ -61,7 +61,7 @@ func (r *run) record(role *auth.Role, shell string) (*recorder, error) {
 		return rec, nil
 	}
 	h := RecordingHeader{
-		Session: r.id, Account: string(r.login.Principal.Account), Title: string(r.login.Principal.Account) + "+" + addressOf(*r.target),
+		Session: r.id, Account: string(r.login.Principal.Account), Title: string(r.login.Principal.Account) + "+" + place(*r.target),
 		Shell: shell, Size: unknownSize, Began: r.began,
 	}
 	if r.request.Kind != Shell {

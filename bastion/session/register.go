@@ -19,7 +19,6 @@ type live struct {
 	id        string
 	principal *auth.Principal
 	target    target.Target
-	labels    map[string]string
 	role      atomic.Pointer[auth.Role] // of the newest document
 	end       context.CancelCauseFunc   // with an *End
 	notice    func(text string)         // tells the client something; must not block

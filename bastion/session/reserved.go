@@ -11,7 +11,7 @@ import (
 	"github.com/podbastion/podbastion/bastion/route"
 )
 
-// maxListed bounds what `pods` and a picker show.
+// maxListed bounds what errors and `pods` list.
 const maxListed = 1000
 
 const helpText = `ssh ACCOUNT+POD@bastion               a shell in the pod
@@ -64,10 +64,7 @@ func (r *run) pods(access *auth.Access) string {
 	}
 	var b strings.Builder
 	for _, c := range list {
-		fmt.Fprintf(&b, "%s+%s\n", access.Account(), addressOf(c.Target))
-	}
-	if len(list) == maxListed {
-		fmt.Fprintf(&b, "(the first %d)\n", maxListed)
+		b.WriteString(c.Address(string(access.Account())).String() + "\n")
 	}
 	return b.String()
 }

@@ -46,7 +46,7 @@ func (r *run) log() *logrus.Entry {
 		"session": r.id, "account": string(r.login.Principal.Account), "source": r.login.Principal.Source.String(),
 	})
 	if r.target != nil {
-		e = e.WithField("target", addressOf(*r.target))
+		e = e.WithField("target", place(*r.target))
 	}
 	return e
 }
@@ -94,9 +94,6 @@ func (r *run) on(ctx context.Context, resolved route.Resolved) (bridge.Exit, err
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	l := &live{id: r.id, principal: r.login.Principal, target: resolved.Target, end: cancel, counted: true, notice: r.sayLater}
-	if resolved.Pod != nil {
-		l.labels = resolved.Pod.Labels
-	}
 	l.role.Store(resolved.Role)
 	if err := r.service.live.enter(l); err != nil {
 		return bridge.Exit{}, limitText(err, resolved.Role)
@@ -127,7 +124,7 @@ func (r *run) on(ctx context.Context, resolved route.Resolved) (bridge.Exit, err
 	}
 	return r.execute(ctx, l, rec, bridge.Start{
 		Session: r.id, Account: string(r.login.Principal.Account), Target: resolved.Target, User: resolved.Role.User,
-		Argv: argv, Env: r.environment(facts, shell, resolved.Role), TTY: r.request.Terminal != nil, Size: r.size(),
+		Argv: argv, Env: r.environment(facts, shell, resolved.Role), TTY: r.request.Terminal != nil, Size: r.size(), Modes: r.modes(),
 	}), nil
 }
 
@@ -194,7 +191,7 @@ func (r *run) finish(c *copier, exit bridge.Exit, reason string, took time.Durat
 
 // refuse tells the client, and remembers the true reason.
 func (r *run) refuse(err error) bridge.Exit {
-	no := explain(err)
+	no := explain(err, r.login.Principal.Account)
 	if wait := denyTime - time.Since(r.began); wait > 0 {
 		time.Sleep(wait) // what is not there and what is not permitted take alike long
 	}
@@ -231,11 +228,23 @@ func limitText(err error, role *auth.Role) error {
 	return &refusal{err: err, code: exitTransport, text: text, limit: !errors.Is(err, ErrDraining)}
 }
 
+// failureText is what a client may know of why an agent was not used.
 func failureText(err error) string {
-	if errors.Is(err, context.DeadlineExceeded) {
+	switch {
+	case errors.Is(err, bridge.ErrGone):
+		return "the container does not run any more"
+	case errors.Is(err, bridge.ErrNoUser):
+		return "the container has no such user as your role names"
+	case errors.Is(err, bridge.ErrRefused):
+		return "its node refused the bastion"
+	case errors.Is(err, bridge.ErrUnreachable), errors.Is(err, context.DeadlineExceeded):
 		return "its node does not answer"
 	}
-	return strings.TrimPrefix(printable(err.Error()), "bridge: ")
+	var lost *bridge.LostError
+	if errors.As(err, &lost) {
+		return printable(lost.Reason)
+	}
+	return "it failed; the bastion's log says more"
 }
 
 // event begins an event of this session.

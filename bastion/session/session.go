@@ -74,14 +74,15 @@ type Client struct {
 // Router finds and permits targets; *route.Router is one.
 type Router interface {
 	Resolve(access *auth.Access, addr target.Address) (route.Resolved, error)
-	List(access *auth.Access, max int) []route.Candidate
+	Revalidate(access *auth.Access, t target.Target) (*auth.Role, error)
+	List(access *auth.Access, most int) []route.Candidate
 }
 
 // Bridge runs things in containers; *bridge.Bridge is one.
 type Bridge interface {
 	Facts(ctx context.Context, session, account string, t target.Target, user string) (bridge.Facts, error)
 	Exec(ctx context.Context, s bridge.Start) (bridge.Process, error)
-	Forward(ctx context.Context, session, account string, t target.Target, port uint16) (Stream, error)
+	Forward(ctx context.Context, session, account string, t target.Target, port uint16) (io.ReadWriteCloser, error)
 }
 
 // Documents hands out the roles document in force; *auth.Source is one.
