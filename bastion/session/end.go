@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -78,11 +79,25 @@ func explain(err error, account auth.Account) *refusal {
 
 // lostText is what a client reads when the way to the process broke.
 func lostText(err error) string {
+	return "the connection to the pod was lost: " + failureText(err)
+}
+
+// failureText is what a client may know of why an agent was not used, or was lost.
+func failureText(err error) string {
 	var lost *bridge.LostError
-	if errors.As(err, &lost) {
-		return "the connection to the pod was lost: " + printable(lost.Reason)
+	switch {
+	case errors.As(err, &lost):
+		return printable(lost.Reason)
+	case errors.Is(err, bridge.ErrGone):
+		return "the container does not run any more"
+	case errors.Is(err, bridge.ErrNoUser):
+		return "the container has no such user as your role names"
+	case errors.Is(err, bridge.ErrRefused):
+		return "its node refused the bastion"
+	case errors.Is(err, bridge.ErrUnreachable), errors.Is(err, context.DeadlineExceeded):
+		return "its node does not answer"
 	}
-	return "the session failed: " + printable(err.Error())
+	return "it failed; the bastion's log says more"
 }
 
 // printable keeps text of others to one line without control characters, for terminals.

@@ -228,25 +228,6 @@ func limitText(err error, role *auth.Role) error {
 	return &refusal{err: err, code: exitTransport, text: text, limit: !errors.Is(err, ErrDraining)}
 }
 
-// failureText is what a client may know of why an agent was not used.
-func failureText(err error) string {
-	switch {
-	case errors.Is(err, bridge.ErrGone):
-		return "the container does not run any more"
-	case errors.Is(err, bridge.ErrNoUser):
-		return "the container has no such user as your role names"
-	case errors.Is(err, bridge.ErrRefused):
-		return "its node refused the bastion"
-	case errors.Is(err, bridge.ErrUnreachable), errors.Is(err, context.DeadlineExceeded):
-		return "its node does not answer"
-	}
-	var lost *bridge.LostError
-	if errors.As(err, &lost) {
-		return printable(lost.Reason)
-	}
-	return "it failed; the bastion's log says more"
-}
-
 // event begins an event of this session.
 func (r *run) event(t audit.Type) audit.Event {
 	p := r.login.Principal
