@@ -164,10 +164,14 @@ func (r *Runtime) inspect(ctx context.Context, id string) error {
 		r.table.Delete(id)
 		return nil
 	}
+	var groups []string
+	if c.HostConfig != nil {
+		groups = c.HostConfig.GroupAdd
+	}
 	l := c.Config.Labels
 	r.table.Put(runtime.Container{
 		Key: runtime.Key{Namespace: l[labelNamespace], Pod: l[labelPod], Container: l[labelContainer]},
-		UID: l[labelUID], ID: c.ID, PID: c.State.Pid, User: c.Config.User, WorkDir: c.Config.WorkingDir,
+		UID: l[labelUID], ID: c.ID, PID: c.State.Pid, User: c.Config.User, Groups: groups, WorkDir: c.Config.WorkingDir,
 	}, l[labelType] == "podsandbox")
 	return nil
 }
