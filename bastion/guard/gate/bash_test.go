@@ -128,7 +128,9 @@ func TestBashDeniedLineStaysUnrun(t *testing.T) {
 			t.Errorf("%q ran", keys)
 		}
 		s.keys("echo next\r")
-		s.wait("next line", func() bool { return s.reports[len(s.reports)-2].Text == "echo next" })
+		s.wait("next line", func() bool {
+			return s.reports[len(s.reports)-1].Kind == Prompt && s.reports[len(s.reports)-2].Text == "echo next"
+		})
 	}
 }
 
@@ -253,7 +255,7 @@ func TestBashInterruptedAtOnce(t *testing.T) {
 		s.keys(string(s.gate.Reply(1, false)))
 		time.Sleep(delay)
 		s.interrupt()
-		s.wait("prompt and answer", func() bool { return s.count(Prompt) == 2 && s.count(Answer) == 1 })
+		s.wait("prompt and answer", func() bool { return s.count(Prompt) == 2 && s.count(Answer) >= 1 })
 		if last := s.reports[len(s.reports)-1]; last.Kind != Answer || last.Text != "" {
 			t.Errorf("after %v: %+v", delay, s.reports)
 		}

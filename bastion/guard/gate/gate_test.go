@@ -105,11 +105,25 @@ func (s *shell) read(filter *Filter) {
 	}
 }
 
-// interrupt clears the line as the guard does: the keys that come at the same moment as an interrupt may be dropped.
+// interrupt clears the line as the guard does: keys that come at the same moment as an interrupt may be dropped, and
+// bash may finish the interrupt only with the next key, so it asks until it is told.
 func (s *shell) interrupt() {
+	s.mu.Lock()
+	before := s.count(Answer)
+	s.mu.Unlock()
 	s.keys("\x03")
-	time.Sleep(50 * time.Millisecond)
-	s.keys(string(s.gate.Ask()))
+	for range 20 {
+		time.Sleep(50 * time.Millisecond)
+		s.keys(string(s.gate.Ask()))
+		time.Sleep(50 * time.Millisecond)
+		s.mu.Lock()
+		answered := s.count(Answer) > before
+		s.mu.Unlock()
+		if answered {
+			return
+		}
+	}
+	s.t.Fatal("no answer after an interrupt")
 }
 
 func (s *shell) waitFile(name string) {
