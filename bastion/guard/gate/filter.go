@@ -14,6 +14,7 @@ type Kind byte
 const (
 	Prompt Kind = 'p' // a prompt comes next: Status and Directory are set
 	Line   Kind = 'l' // a submit key was pressed; the shell waits for Reply
+	Ready  Kind = 'r' // a submit key was pressed and Line follows once the shell is sent Go
 	Answer Kind = 'q' // the pending line, as asked for
 	Forged Kind = 0   // a sequence of this form that is not this gate's, or is broken
 )
@@ -137,7 +138,10 @@ func (f *Filter) parse() Report {
 			return Report{}
 		}
 		report.Directory = text
-	case Line, Answer:
+	case Line, Answer, Ready:
+		if f.gate.shell == Fish {
+			expanded = text // fish has no history expansion
+		}
 		report.Function, report.Text, report.Expanded = fields[3], text, expanded
 	default:
 		return Report{}

@@ -116,10 +116,13 @@ func (g *Gate) Reply(count int, run bool) []byte {
 		if !run {
 			return nil // fish does not wait: a line runs when it is told to
 		}
-		return fmt.Appendf(nil, "\x1b[7770;%d;%s~", count, g.nonce)
+		return fmt.Appendf(nil, "\x1b[7770;2;%s~", g.nonce)
 	}
 	return fmt.Appendf(nil, "%s;%d;%s.", g.nonce, count, word)
 }
+
+// Go answers the report Ready: keys that make the shell go on and tell its line.
+func (g *Gate) Go() []byte { return []byte("\x1b[7770;1~") }
 
 // Ask are keys that make a waiting shell tell its pending line without submitting it.
 func (g *Gate) Ask() []byte { return []byte("\x1b[7770;7~") }

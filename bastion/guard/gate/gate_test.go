@@ -34,6 +34,9 @@ func (s *shell) Output(p []byte) { s.screen.Write(p) }
 
 func (s *shell) Report(r Report) {
 	s.reports = append(s.reports, r)
+	if r.Kind == Ready {
+		_, _ = s.tty.Write(s.gate.Go())
+	}
 	if r.Kind == Line && !s.silent {
 		_, _ = s.tty.Write(s.gate.Reply(r.Count, !strings.Contains(r.Expanded+r.Text, "forbidden")))
 	}
@@ -108,19 +111,22 @@ func (s *shell) read(filter *Filter) {
 // interrupt clears the line as the guard does: keys that come at the same moment as an interrupt may be dropped, and
 // bash may finish the interrupt only with the next key, so it asks until it is told.
 func (s *shell) interrupt() {
-	s.mu.Lock()
-	before := s.count(Answer)
-	s.mu.Unlock()
+	cleared := func() (answered, empty bool) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		last := s.reports[len(s.reports)-1]
+		return last.Kind == Answer, last.Text == ""
+	}
 	s.keys("\x03")
 	for range 20 {
 		time.Sleep(50 * time.Millisecond)
 		s.keys(string(s.gate.Ask()))
 		time.Sleep(50 * time.Millisecond)
-		s.mu.Lock()
-		answered := s.count(Answer) > before
-		s.mu.Unlock()
-		if answered {
+		switch answered, empty := cleared(); {
+		case answered && empty:
 			return
+		case answered:
+			s.keys("\x03")
 		}
 	}
 	s.t.Fatal("no answer after an interrupt")
@@ -215,6 +221,9 @@ func (s *shell) line(n int) Report {
 	var found Report
 	s.wait("line", func() bool {
 		for _, r := range s.reports {
+			if r.Kind == Ready {
+				_, _ = s.tty.Write(s.gate.Go())
+			}
 			if r.Kind == Line && r.Count == n {
 				found = r
 				return true

@@ -7,7 +7,14 @@ function __podbastion_tell
         (string escape --style=url -- $argv[2] | string collect) '' >/dev/tty
 end
 
-# A submit key tells the pending line, and nothing runs until the bastion's key says so.
+# A submit key expands an abbreviation, which is done once this function has returned, and has the bastion press the
+# key that tells the line.
+function __podbastion_submit
+    commandline -f expand-abbr
+    __podbastion_tell "r;$__podbastion_count;accept"
+end
+
+# Nothing runs until the bastion's key says so.
 function __podbastion_line
     set -g __podbastion_told (commandline | string collect)
     set -g __podbastion_count (math $__podbastion_count + 1)
@@ -29,10 +36,11 @@ end
 function __podbastion_bind
     for mode in (bind --list-modes)
         for key in \r \n \e\r \e\n
-            bind -M $mode $key expand-abbr __podbastion_line
+            bind -M $mode $key __podbastion_submit
         end
-        bind -M $mode "\e[7770;2;$__podbastion_nonce~" __podbastion_run
-        bind -M $mode "\e[7770;7~" __podbastion_ask
+        bind -M $mode \e'[7770;1~' __podbastion_line
+        bind -M $mode \e"[7770;2;$__podbastion_nonce~" __podbastion_run
+        bind -M $mode \e'[7770;7~' __podbastion_ask
     end
 end
 
