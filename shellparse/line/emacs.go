@@ -47,6 +47,9 @@ func (m *model) stepEmacs(keys []byte) int {
 }
 
 func (m *model) selfInsert(r rune) {
+	if m.kind == busybox && r >= rawByte && r <= rawByte+0xff {
+		r = '?'
+	}
 	n := 1
 	if m.hasArg {
 		if m.arg < 0 || m.arg > 1000 {

@@ -27,6 +27,7 @@ func (t *Tracker) onClear() { t.lf.valid = false }
 // opened tells that an editor begins to read. What was typed before goes to it, if no program took it.
 func (t *Tracker) opened() {
 	t.expand.active = false
+	t.external = false
 	if len(t.limbo) > 0 {
 		var q []byte
 		for _, l := range t.limbo {
@@ -39,10 +40,15 @@ func (t *Tracker) opened() {
 			t.edit.started = true
 		}
 	}
-	if t.edit.started {
-		t.edit.known = false
-		t.edit.output = true
+	if !t.edit.started {
+		return
 	}
+	n, _ := boundary(t.queue)
+	if at, intact := t.locate(t.screen.Cursor().Line); n == 0 && t.edit.open && intact && at == t.edit.start {
+		return // the editor only lent the terminal to a program
+	}
+	t.edit.known = false
+	t.edit.output = true
 }
 
 // closing tells that the editor has stopped reading.
@@ -50,6 +56,11 @@ func (t *Tracker) closing() {
 	defer func() { t.open = false }()
 	n, accepts := boundary(t.queue)
 	if n == 0 {
+		if externalEditor(t.queue) && t.lf.valid && t.screen.Used(t.screen.Cursor().Line) == 0 {
+			t.external = true
+			t.drop(len(t.queue))
+			return
+		}
 		if string(t.queue) == "\x04" || len(t.queue) == 0 && !t.edit.based {
 			t.queue = nil
 			t.endEdit()
@@ -86,7 +97,7 @@ func (t *Tracker) accept(n, end int) {
 	}
 	t.drop(n)
 	t.emit(r)
-	t.expand.arm(r.text, t.screen.Cursor().Line, t)
+	t.expand.arm(r.text, end, t)
 }
 
 func (t *Tracker) onLineFeed() {
@@ -94,6 +105,14 @@ func (t *Tracker) onLineFeed() {
 	t.expand.feed(t, line)
 	t.lf = lastFeed{line: line, valid: true}
 	if t.open || t.foreign() {
+		return
+	}
+	if t.external {
+		// The shell shows the command that the editor left before it runs it.
+		if s := t.rowText(line); s != "" {
+			t.external = false
+			t.emit(reading{text: s, prompt: t.edit.prompt})
+		}
 		return
 	}
 	n, accepts := boundary(t.queue)
@@ -129,7 +148,7 @@ func (t *Tracker) submit(r reading, n, line int) {
 	t.drop(n)
 	if shell {
 		t.emit(r)
-		t.expand.arm(r.text, line+1, t)
+		t.expand.arm(r.text, line, t)
 		return
 	}
 	if len(t.limbo) == 0 {

@@ -1,10 +1,6 @@
 package line
 
-import (
-	"strings"
-
-	"github.com/podbastion/podbastion/shellparse/screen"
-)
+import "strings"
 
 // expansion waits for the line that a shell prints when it has replaced a history reference in what was entered.
 type expansion struct {
@@ -31,11 +27,10 @@ func (x *expansion) feed(t *Tracker, row int) {
 	if !x.active || t.open {
 		return
 	}
-	first := t.firstRow(row)
-	s := t.region(screen.Pos{Line: first}, row, noCut)
-	if s == "" && row <= x.from {
+	if row <= x.from {
 		return
 	}
+	s := t.rowText(row)
 	x.active = false
 	if len(t.lines) == 0 || !follows(s, x.parts) {
 		return

@@ -74,13 +74,14 @@ type Tracker struct {
 	limbo   []string // lines sent while no prompt was shown, as keys
 	limboAt int      // the screen line of the first of them
 
-	shells  shells
-	kind    kind
-	vi      bool
-	kills   [][]rune
-	history []string
-	expand  expansion
-	lf      lastFeed
+	shells   shells
+	kind     kind
+	vi       bool
+	kills    [][]rune
+	history  []string
+	expand   expansion
+	external bool // the line was handed to an editor program
+	lf       lastFeed
 
 	lines []Line
 }
@@ -100,6 +101,9 @@ type edit struct {
 	based     bool
 	output    bool // something was written since the newest accepting key
 	disturbed bool
+	open      bool   // an editor that switches modes was reading when it began
+	wrapped   bool   // its prompt's row continues the one above
+	before    string // all that stood before the text on its row: the prompt, and what was left there
 }
 
 type lastFeed struct {
@@ -139,14 +143,8 @@ func (t *Tracker) Keys(p []byte) {
 	if t.foreign() {
 		return
 	}
-	if (len(p) > 0 || replies) && !t.edit.started {
-		t.begin()
-	}
-	if len(p) == 0 {
-		if len(t.queue) == 0 {
-			t.edit.started = t.edit.started && !replies || t.open && t.edit.started
-		}
-		return
+	if replies && !t.edit.started && (t.open || t.shells.known(t.left(t.screen.Cursor()), false)) {
+		t.begin() // what a shell makes of an answer that it did not expect is no part of its prompt
 	}
 	for _, b := range p {
 		t.key(b)
@@ -202,10 +200,17 @@ func (t *Tracker) begin() {
 	e.stamp = t.clock
 	e.start = t.screen.Cursor()
 	e.prompt = t.left(e.start)
+	e.before = e.prompt
+	if !t.open {
+		e.prompt = t.shells.suffix(e.prompt)
+	}
+	e.open = t.open
+	e.wrapped = t.wrapped(e.start.Line)
 	if p, ok := t.shells.prefix(e.prompt, t.open); ok && t.open {
 		// The editor was given text to begin with.
 		e.start.Col = t.column(e.start.Line, len(p))
-		e.prompt = p
+		e.prompt, e.before = p, p
+		e.stamp = t.screen.Cell(e.start).Stamp
 	}
 	t.noteRight()
 }
@@ -283,6 +288,7 @@ func (t *Tracker) Take() []Line {
 
 // Close tells that nothing more will come. A line whose acceptance was not seen yet counts as accepted.
 func (t *Tracker) Close() {
+	t.Settle()
 	n, accepts := boundary(t.queue)
 	if n == 0 || !accepts || !t.edit.started || t.foreign() {
 		return

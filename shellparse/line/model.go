@@ -22,8 +22,9 @@ type model struct {
 	history []string
 	hist    int // how far back in history; 0 is the line being typed
 	typed   buffer
-	over    bool // overwrite mode
-	find    rune // last vi or readline character search
+	over    bool   // overwrite mode
+	shown   []rune // what the kernel's echo leaves on the screen, where that is not the text
+	find    rune   // last vi or readline character search
 	findCmd rune
 }
 
@@ -219,41 +220,65 @@ func (m *model) recall(by int) {
 	}
 }
 
-// stepCooked is the kernel's own line discipline.
+// shows is what the screen shows of the text.
+func (m *model) shows() []rune {
+	if m.kind == cooked {
+		return m.shown
+	}
+	return m.text
+}
+
+// stepCooked is the kernel's own line discipline. A pseudo-terminal is not told that its bytes are UTF-8 unless someone
+// says so, and container runtimes do not: it erases a byte at a time, and one column for each.
 func (m *model) stepCooked(keys []byte) int {
 	b := keys[0]
 	switch b {
 	case 0x7f:
-		if m.pos > 0 {
-			m.cut(m.pos-1, m.pos)
-		}
-		return 1
+		m.eraseByte()
 	case 0x15:
 		m.cut(0, m.pos)
-		return 1
+		m.shown = nil
 	case 0x17:
-		m.cut(m.back(cookedWord), m.pos)
-		return 1
+		for len(m.text) > 0 && !cookedWord(m.text[len(m.text)-1]) {
+			m.eraseByte()
+		}
+		for len(m.text) > 0 && cookedWord(m.text[len(m.text)-1]) {
+			m.eraseByte()
+		}
 	case 0x16:
 		if len(keys) > 1 {
 			r, n := one(keys[1:])
 			m.insertCooked(r)
 			return 1 + n
 		}
-		return 1
 	case 0x12, 0x04, 0x11, 0x13:
-		return 1
+	default:
+		r, n := one(keys)
+		m.insertCooked(r)
+		return n
 	}
-	r, n := one(keys)
-	m.insertCooked(r)
-	return n
+	return 1
 }
 
 func cookedWord(r rune) bool { return alnum(r) || r == '_' }
 
 func (m *model) insertCooked(r rune) {
+	m.shown = append(m.shown, r)
 	if len(encode(m.text))+len(string(r)) > canonicalMax {
 		return
 	}
+	m.move(len(m.text))
 	m.insert(r)
+}
+
+func (m *model) eraseByte() {
+	if len(m.text) == 0 {
+		return
+	}
+	last := encode(m.text[len(m.text)-1:])
+	m.text = append(m.text[:len(m.text)-1], decode([]byte(last[:len(last)-1]))...)
+	m.pos = len(m.text)
+	if n := len(m.shown); n > 0 {
+		m.shown = m.shown[:n-1]
+	}
 }

@@ -42,6 +42,20 @@ func (s *shells) prefix(text string, modal bool) (string, bool) {
 	return best, best != ""
 }
 
+// suffix cuts off what a program left before the prompt when it ended without a new line.
+func (s *shells) suffix(left string) string {
+	best := ""
+	for _, p := range s.prompts {
+		if !p.modal && len(p.text) > len(best) && strings.HasSuffix(left, p.text) {
+			best = p.text
+		}
+	}
+	if best == "" {
+		return left
+	}
+	return best
+}
+
 func (s *shells) learn(text string, modal bool) {
 	for i, p := range s.prompts {
 		if p.text == text && p.modal == modal {
@@ -216,8 +230,8 @@ func reads(text string) bool {
 	p := program(text)
 	switch p {
 	case "python", "bc", "dc", "sqlite3", "psql", "mysql", "mariadb", "node", "irb", "lua", "php", "perl", "gdb", "ghci",
-		"ftp", "sftp", "redis-cli", "mongo", "mongosh", "vared", "read", "select", "cat", "ed", "awk", "sed", "tclsh", "erl", "iex", "scala", "jshell", "R", "octave", "gnuplot",
-		"vim", "vi", "nano", "less", "more", "man", "top", "nslookup", "fdisk", "parted", "passwd", "jq", "xargs", "tee", "sort", "wc", "grep":
+		"ftp", "sftp", "redis-cli", "mongo", "mongosh", "vared", "read", "ed", "tclsh", "erl", "iex", "scala", "jshell", "R",
+		"octave", "gnuplot", "nslookup", "fdisk", "parted", "gdisk":
 		return true
 	}
 	return strings.HasPrefix(p, "python") || strings.HasPrefix(p, "lua5") || strings.HasPrefix(p, "ruby")

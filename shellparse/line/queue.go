@@ -17,10 +17,6 @@ func boundary(keys []byte) (n int, accepts bool) {
 		case 0x03:
 			return i + 1, false
 		case 0x1b:
-			if i+1 < len(keys) && (keys[i+1] == '\r' || keys[i+1] == '\n') {
-				i += 2
-				continue
-			}
 			if k, _, _ := sequence(keys[i:]); k > 0 {
 				i += k
 				continue
@@ -92,4 +88,23 @@ func reply(p []byte) int {
 		}
 	}
 	return 0
+}
+
+// halfKey tells that the keys end in the middle of one: what comes next is part of it.
+func halfKey(keys []byte) bool {
+	n := len(keys)
+	if n == 0 {
+		return false
+	}
+	switch keys[n-1] {
+	case 0x16, 0x18:
+		return n < 2 || keys[n-2] != 0x16
+	}
+	return false
+}
+
+// externalEditor tells that the last key hands the line to an editor program and runs what that leaves.
+func externalEditor(keys []byte) bool {
+	n := len(keys)
+	return n >= 2 && keys[n-2] == 0x18 && keys[n-1] == 0x05 || n >= 1 && keys[n-1] == 'v'
 }

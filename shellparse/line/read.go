@@ -16,13 +16,15 @@ type reading struct {
 	sure    bool // the keys alone tell the text
 	matched bool // screen and keys agree
 	blind   bool // keys were typed and the screen shows none of them
+	spoilt  bool // the prompt is not where it was
+	pending bool // the editor has not shown the end of the line yet
 }
 
 // left is the text of a row before a place, blanks included.
 func (t *Tracker) left(p screen.Pos) string {
 	var b []byte
 	for c := range p.Col {
-		b = t.screen.AppendCell(b, t.screen.Cell(screen.Pos{Line: p.Line, Col: c}))
+		b = t.screen.AppendSent(b, t.screen.Cell(screen.Pos{Line: p.Line, Col: c}))
 	}
 	return string(b)
 }
@@ -34,7 +36,7 @@ func (t *Tracker) column(line, n int) int {
 		if len(b) >= n {
 			return c
 		}
-		b = t.screen.AppendCell(b, t.screen.Cell(screen.Pos{Line: line, Col: c}))
+		b = t.screen.AppendSent(b, t.screen.Cell(screen.Pos{Line: line, Col: c}))
 	}
 	return t.screen.Used(line)
 }
@@ -58,7 +60,7 @@ func (t *Tracker) noteRight() {
 func (t *Tracker) span(line, from, to int) string {
 	var b []byte
 	for c := from; c < to; c++ {
-		b = t.screen.AppendCell(b, t.screen.Cell(screen.Pos{Line: line, Col: c}))
+		b = t.screen.AppendSent(b, t.screen.Cell(screen.Pos{Line: line, Col: c}))
 	}
 	return strings.TrimRight(string(b), " ")
 }
@@ -69,6 +71,11 @@ func (t *Tracker) firstRow(line int) int {
 		line--
 	}
 	return line
+}
+
+// wrapped tells that a row continues the one above it.
+func (t *Tracker) wrapped(line int) bool {
+	return line > t.screen.OldestLine() && t.screen.Wrapped(line-1)
 }
 
 // lastRow is the last row of the text that the cursor is in.
@@ -82,7 +89,13 @@ func (t *Tracker) lastRow() int {
 
 // rowText is the whole text of the line that the terminal wrapped, up to row end.
 func (t *Tracker) rowText(end int) string {
-	return t.region(screen.Pos{Line: t.firstRow(end)}, end, noCut)
+	var b []byte
+	for l := t.firstRow(end); l <= end; l++ {
+		for c := range t.screen.Used(l) {
+			b = t.screen.AppendSent(b, t.screen.Cell(screen.Pos{Line: l, Col: c}))
+		}
+	}
+	return strings.TrimRight(string(b), " ")
 }
 
 var noCut = screen.Pos{Line: -1}
@@ -105,10 +118,14 @@ func (t *Tracker) region(from screen.Pos, end int, cut screen.Pos) string {
 			used = min(used, cut.Col)
 		}
 		for ; c < used; c++ {
-			if l == t.edit.start.Line && t.edit.right != "" && t.rightPrompt(l, c) {
+			if l == from.Line && t.edit.right != "" && t.rightPrompt(l, c) {
 				break
 			}
-			b = t.screen.AppendCell(b, t.screen.Cell(screen.Pos{Line: l, Col: c}))
+			x := t.screen.Cell(screen.Pos{Line: l, Col: c})
+			if x.Stamp < t.edit.stamp {
+				x = screen.Cell{} // stood there before the line was begun
+			}
+			b = t.screen.AppendSent(b, x)
 		}
 		if cut.Line == l {
 			break
@@ -126,30 +143,30 @@ func (t *Tracker) rightPrompt(line, col int) bool {
 }
 
 // locate finds where the text begins now: editors draw prompt and line anew after a listing or a cleared screen.
-func (t *Tracker) locate(end int) screen.Pos {
+func (t *Tracker) locate(end int) (at screen.Pos, intact bool) {
 	e := &t.edit
-	if e.prompt == "" {
+	if e.before == "" {
 		if e.start.Line <= end && e.start.Line >= t.screen.OldestLine() {
-			return e.start
+			return e.start, true
 		}
-		return screen.Pos{Line: t.firstRow(end)}
+		return screen.Pos{Line: t.firstRow(end)}, true
 	}
 	for l := end; l >= t.screen.OldestLine() && l >= end-t.screen.EndLine(); l-- {
-		if t.screen.Wrapped(l-1) && l > t.screen.OldestLine() && l != e.start.Line {
+		if t.wrapped(l) != e.wrapped && l != e.start.Line {
 			continue
 		}
 		at := screen.Pos{Line: l, Col: e.start.Col}
-		if t.left(at) == e.prompt {
-			return at
+		if t.left(at) == e.before {
+			return at, true
 		}
 		if l <= e.start.Line && l < end-64 {
 			break
 		}
 	}
 	if e.start.Line > end {
-		return screen.Pos{Line: t.firstRow(end)}
+		return screen.Pos{Line: t.firstRow(end)}, false
 	}
-	return e.start
+	return e.start, false
 }
 
 // suggestion is the place from which the editor shows a text that was not typed: drawn faint or grey from the cursor to
@@ -205,11 +222,11 @@ func (t *Tracker) guesses() []guess {
 	g := []guess{{t.kind, t.vi}}
 	kinds := []kind{readline, zle, fish}
 	if !t.open {
-		kinds = []kind{readline, cooked, busybox, mksh, ksh93, zle}
+		kinds = []kind{cooked, readline, busybox, mksh, ksh93, zle}
 	}
 	for _, vi := range []bool{false, true} {
 		for _, k := range kinds {
-			if vi && (k == cooked || k == busybox || k == fish && false) || g[0] == (guess{k, vi}) {
+			if vi && (k == cooked || k == busybox) || g[0] == (guess{k, vi}) {
 				continue
 			}
 			g = append(g, guess{k, vi})
@@ -224,8 +241,8 @@ func (t *Tracker) read(keys []byte, end int, pending bool) reading {
 	if pending {
 		cut = t.suggestion(end)
 	}
-	start := t.locate(end)
-	r := reading{prompt: t.edit.prompt, seen: t.region(start, end, cut)}
+	start, intact := t.locate(end)
+	r := reading{prompt: t.edit.prompt, seen: t.region(start, end, cut), spoilt: !intact, pending: pending}
 	t.reconcile(&r, keys)
 	return r
 }
@@ -237,7 +254,7 @@ func (t *Tracker) reconcile(r *reading, keys []byte) {
 		if i == 0 {
 			r.keys, r.sure = m.text, m.sure
 		}
-		if matches(m.text, r.seen) {
+		if matches(m.shows(), r.seen) {
 			t.kind, t.vi, t.kills = g.kind, g.vi, m.kills
 			r.keys, r.sure, r.matched = m.text, m.sure, true
 			r.text = encode(m.text)
@@ -254,13 +271,18 @@ func (t *Tracker) reconcile(r *reading, keys []byte) {
 	case shown == "":
 		r.blind = true
 		r.text = ""
-	case strings.HasPrefix(typed, shown):
+	case r.pending && strings.HasPrefix(typed, shown) && !t.edit.output:
 		r.text = typed
-	case t.edit.disturbed || t.tight(r):
-		if similarity(r.keys, r.seen) > 0.5 {
+	case t.disturbed(r) || t.tight(r):
+		if similarity(r.keys, r.seen) > 0.6 {
 			r.text = typed
 		}
 	}
+}
+
+// disturbed tells that something other than the editor wrote over the line.
+func (t *Tracker) disturbed(r *reading) bool {
+	return t.edit.disturbed || r.spoilt || strings.Contains(r.seen, "\n") && !strings.ContainsRune(string(r.keys), '\n')
 }
 
 // tight tells that the line comes so near to the margin that an editor that misjudges its prompt's width, or scrolls
@@ -288,9 +310,9 @@ func (t *Tracker) readUnknown(end int) (reading, int) {
 		if accepts {
 			for _, g := range t.guesses() {
 				m := t.replay(rest[:n-1], g.kind, g.vi)
-				if m.sure && len(m.text) > 0 && endsWith(s, m.text) {
+				if m.sure && len(m.text) > 0 && endsWith(s, m.shows()) {
 					t.kind, t.vi, t.kills = g.kind, g.vi, m.kills
-					p := s[:len(s)-matchLen(s, m.text)]
+					p := s[:len(s)-matchLen(s, m.shows())]
 					return reading{text: encode(m.text), seen: s, keys: m.text, prompt: p, sure: true, matched: true}, took
 				}
 			}
@@ -324,17 +346,15 @@ func (t *Tracker) readUnknown(end int) (reading, int) {
 func (t *Tracker) resync() {
 	end := t.lastRow()
 	r := t.read(t.queue, end, true)
-	if r.blind || t.edit.disturbed {
+	if r.blind || t.edit.disturbed || r.matched && r.sure || halfKey(t.queue) {
 		return
 	}
-	if r.matched && r.sure {
+	if r.sure && (t.disturbed(&r) || t.tight(&r)) {
+		t.edit.disturbed = t.edit.disturbed || t.disturbed(&r)
 		return
 	}
 	m := t.replay(t.queue, t.kind, t.vi)
-	if m.sure && t.tight(&r) {
-		return
-	}
-	start := t.locate(end)
+	start, _ := t.locate(end)
 	cur := t.screen.Cursor()
 	cut := t.suggestion(end)
 	text := decode([]byte(t.region(start, end, cut)))
@@ -371,7 +391,7 @@ func (t *Tracker) rawTo(from, to screen.Pos) string {
 			used = to.Col
 		}
 		for ; c < used; c++ {
-			b = t.screen.AppendCell(b, t.screen.Cell(screen.Pos{Line: l, Col: c}))
+			b = t.screen.AppendSent(b, t.screen.Cell(screen.Pos{Line: l, Col: c}))
 		}
 	}
 	return string(b)
@@ -429,6 +449,9 @@ func matchPrefix(text []rune, s string) int {
 	for _, r := range text {
 		if r == '\t' {
 			n := 0
+			if i < len(s) && s[i] == '^' { // what the kernel shows while it waits for a quoted key
+				n++
+			}
 			for n < 8 && i+n < len(s) && s[i+n] == ' ' {
 				n++
 			}
@@ -449,12 +472,11 @@ func matchPrefix(text []rune, s string) int {
 			continue
 		}
 		if r >= rawByte && r <= rawByte+0xff {
-			switch {
-			case s[i] == byte(r) || s[i] == '?':
-				i++
-				continue
+			if s[i] != byte(r) {
+				return -1
 			}
-			return -1
+			i++
+			continue
 		}
 		c, n := utf8.DecodeRuneInString(s[i:])
 		if c != r {
@@ -485,20 +507,26 @@ func matchLen(s string, text []rune) int {
 
 func endsWith(s string, text []rune) bool { return matchLen(s, text) > 0 }
 
-// similarity is the share of the typed characters that the screen shows in order.
+// similarity is the share of the shorter text that the longer one has in the same order.
 func similarity(typed []rune, s string) float64 {
-	if len(typed) == 0 {
-		return 1
+	const enough = 1024
+	a, b := typed, decode([]byte(strings.TrimSpace(s)))
+	a, b = a[:min(len(a), enough)], b[:min(len(b), enough)]
+	if len(a) == 0 || len(b) == 0 {
+		return 0
 	}
-	shown := decode([]byte(s))
-	i, hit := 0, 0
-	for _, r := range typed {
-		for j := i; j < len(shown) && j < i+64; j++ {
-			if shown[j] == r {
-				i, hit = j+1, hit+1
-				break
+	row := make([]int, len(b)+1)
+	for _, x := range a {
+		diagonal := 0
+		for j, y := range b {
+			up := row[j+1]
+			if x == y {
+				row[j+1] = diagonal + 1
+			} else {
+				row[j+1] = max(up, row[j])
 			}
+			diagonal = up
 		}
 	}
-	return float64(hit) / float64(len(typed))
+	return float64(row[len(b)]) / float64(min(len(a), len(b)))
 }

@@ -20,8 +20,9 @@ const (
 const (
 	StyleFaint   = 1 << 5
 	StyleReverse = 1 << 6
-	StyleGrey    = 18 // a dark grey of the 256-colour palette, in the foreground bits
-	StyleOther   = 17 // any other colour beyond the 16
+	StyleGraphic = 1 << 7 // drawn from the line-drawing character set
+	StyleGrey    = 18     // a dark grey of the 256-colour palette, in the foreground bits
+	StyleOther   = 17     // any other colour beyond the 16
 	styleFg      = 1<<5 - 1
 )
 
@@ -58,9 +59,17 @@ func (c Cell) Reverse() bool { return c.glyph>>styleShift&StyleReverse != 0 }
 // Style is the whole style as an opaque number, good for comparing.
 func (c Cell) Style() int { return int(c.glyph >> styleShift) }
 
-// AppendCell appends the cell's character, with what combines with it: a blank for an empty cell, nothing for the tail of
-// a wide one, the byte itself for a byte that was no UTF-8.
+// AppendCell appends the cell's character as a person sees it, with what combines with it: a blank for an empty cell,
+// nothing for the tail of a wide one, the byte itself for a byte that was no UTF-8.
 func (s *Screen) AppendCell(b []byte, c Cell) []byte {
+	if c.glyph>>styleShift&StyleGraphic != 0 && c.glyph&(flagCluster|flagTail) == 0 {
+		return utf8.AppendRune(b, graphic(rune(c.glyph&runeMask)))
+	}
+	return s.AppendSent(b, c)
+}
+
+// AppendSent appends the cell's character as the target sent it, before a character set changed its looks.
+func (s *Screen) AppendSent(b []byte, c Cell) []byte {
 	if c.Tail() {
 		return b
 	}

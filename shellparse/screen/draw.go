@@ -101,8 +101,9 @@ func (s *Screen) splitWide(r *row, col int) {
 }
 
 func (s *Screen) print(r rune) {
-	if r < 0x80 && s.modes.sets[s.modes.shift] == '0' {
-		r = graphic(r)
+	style := s.style
+	if r >= '`' && r <= '~' && s.modes.sets[s.modes.shift] == '0' {
+		style |= StyleGraphic << styleShift
 	}
 	w := width(r)
 	if w == 0 {
@@ -132,7 +133,7 @@ func (s *Screen) print(r rune) {
 	s.splitWide(row, col)
 	s.splitWide(row, col+w)
 	row.grow(col+w, s.cols)
-	glyph := uint32(r) | s.style
+	glyph := uint32(r) | style
 	if w == 2 {
 		row.cells[col+1] = Cell{flagTail | s.style, s.stamp}
 		glyph |= flagWide
