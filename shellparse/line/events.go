@@ -13,12 +13,15 @@ func (t *Tracker) onMode(mode int, on bool) {
 	if on {
 		if !t.open {
 			t.open, t.openBy = true, mode
+			t.castShadow()
 			t.opened()
 		}
 		return
 	}
 	if t.open {
+		t.syncShadow()
 		t.closing()
+		t.shadow = nil
 	}
 }
 
@@ -61,7 +64,7 @@ func (t *Tracker) closing() {
 			t.drop(len(t.queue))
 			return
 		}
-		if string(t.queue) == "\x04" || len(t.queue) == 0 && !t.edit.based {
+		if t.openBy == modeCursorKeys && !t.screen.BracketedPaste() || string(t.queue) == "\x04" || len(t.queue) == 0 && !t.edit.based {
 			t.queue = nil
 			t.endEdit()
 		}

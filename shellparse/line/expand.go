@@ -12,7 +12,7 @@ type expansion struct {
 // arm begins to wait when the text refers to history.
 func (x *expansion) arm(text string, row int, t *Tracker) {
 	x.active = false
-	if t.kind == cooked || len(t.lines) == 0 {
+	if t.kernel || len(t.lines) == 0 {
 		return
 	}
 	parts := references(text)

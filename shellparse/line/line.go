@@ -81,6 +81,10 @@ type Tracker struct {
 	history  []string
 	expand   expansion
 	external bool // the line was handed to an editor program
+	kernel   bool // the shell was seen to leave editing to the kernel
+	prefix   bool // the last key was a multiplexer's prefix
+	shadow   *shadow
+	output   []byte // the rest of what Output is working on
 	lf       lastFeed
 
 	lines []Line
@@ -93,14 +97,15 @@ type edit struct {
 	start     screen.Pos // where the text begins
 	prompt    string     // what stood before it on its row
 	right     string     // what stood behind it then: a right prompt
-	rightCol  int
-	stamp     uint32 // clock when it began
-	enter     uint32 // clock of the newest accepting key
-	base      buffer // text taken over from the screen, before the keys in the queue
-	command   bool   // vi command mode at that point
+	rightGap  int        // and how far it was from the margin
+	stamp     uint32     // clock when it began
+	enter     uint32     // clock of the newest accepting key
+	base      buffer     // text taken over from the screen, before the keys in the queue
+	command   bool       // vi command mode at that point
 	based     bool
 	output    bool // something was written since the newest accepting key
 	disturbed bool
+	lost      bool   // the screen showed something else than the line, and the keys do not tell it
 	open      bool   // an editor that switches modes was reading when it began
 	wrapped   bool   // its prompt's row continues the one above
 	before    string // all that stood before the text on its row: the prompt, and what was left there
@@ -114,7 +119,7 @@ type lastFeed struct {
 
 // New returns a Tracker for a terminal of the given size.
 func New(size tty.Size, opts Options) *Tracker {
-	t := &Tracker{opts: opts}
+	t := &Tracker{opts: opts, kind: cooked}
 	t.screen = screen.New(size, screen.Options{OSC: opts.OSC, Mode: t.onMode, LineFeed: t.onLineFeed, Clear: t.onClear})
 	t.screen.Track(&t.edit.start)
 	return t
@@ -124,7 +129,12 @@ func New(size tty.Size, opts Options) *Tracker {
 func (t *Tracker) Screen() *screen.Screen { return t.screen }
 
 // Resize follows the terminal's size.
-func (t *Tracker) Resize(size tty.Size) { t.screen.Resize(size) }
+func (t *Tracker) Resize(size tty.Size) {
+	t.screen.Resize(size)
+	if t.shadow != nil {
+		t.shadow.screen.Resize(size)
+	}
+}
 
 // Output takes bytes from the target, in order with Keys.
 func (t *Tracker) Output(p []byte) {
@@ -132,13 +142,19 @@ func (t *Tracker) Output(p []byte) {
 		return
 	}
 	t.edit.output = true
+	t.output = p
 	_, _ = t.screen.Write(p) // never fails
+	t.shadow.catchUp(t.output)
+	t.output = nil
 }
 
 // Keys takes bytes for the target at the moment that they are forwarded.
 func (t *Tracker) Keys(p []byte) {
 	t.clock++
 	t.screen.SetStamp(t.clock)
+	if t.shadow != nil {
+		t.shadow.screen.SetStamp(t.clock)
+	}
 	p, replies := withoutReplies(p)
 	if t.foreign() {
 		return
@@ -147,12 +163,28 @@ func (t *Tracker) Keys(p []byte) {
 		t.begin() // what a shell makes of an answer that it did not expect is no part of its prompt
 	}
 	for _, b := range p {
+		if t.multiplexed(b) {
+			continue
+		}
 		t.key(b)
 	}
 }
 
+// multiplexed tells that a key is a terminal multiplexer's own command: its prefix or the key after it.
+func (t *Tracker) multiplexed(b byte) bool {
+	if t.shells.container == "" || !t.screen.Alt() {
+		return false
+	}
+	if t.prefix {
+		t.prefix = false
+		return true
+	}
+	t.prefix = t.shells.container == "screen" && b == 0x01 || t.shells.container != "screen" && b == 0x02
+	return t.prefix
+}
+
 // foreign tells that a program owns the whole screen, so that keys are nobody's command line.
-func (t *Tracker) foreign() bool { return t.screen.Alt() && !t.shells.container }
+func (t *Tracker) foreign() bool { return t.screen.Alt() && t.shells.container == "" }
 
 func (t *Tracker) key(b byte) {
 	if !t.edit.started {
@@ -201,6 +233,9 @@ func (t *Tracker) begin() {
 	e.start = t.screen.Cursor()
 	e.prompt = t.left(e.start)
 	e.before = e.prompt
+	if t.shells.container != "" {
+		e.prompt = afterBorder(e.prompt)
+	}
 	if !t.open {
 		e.prompt = t.shells.suffix(e.prompt)
 	}
@@ -213,6 +248,7 @@ func (t *Tracker) begin() {
 		e.stamp = t.screen.Cell(e.start).Stamp
 	}
 	t.noteRight()
+	t.shadow.begin()
 }
 
 func (t *Tracker) endEdit() {
@@ -227,6 +263,13 @@ func (t *Tracker) Settle() {
 		return
 	}
 	if t.swallowed() {
+		n, accepts := boundary(t.queue)
+		if accepts && t.shells.container != "" && t.edit.known {
+			// A multiplexer leaves out the modes that an editor switches off and on again in quick succession.
+			if r := t.read(t.queue[:n-1], t.edit.start.Line, false); r.matched {
+				t.emit(r)
+			}
+		}
 		t.queue = nil
 		t.endEdit()
 		return
@@ -253,6 +296,9 @@ func (t *Tracker) swallowed() bool {
 	}
 	cur := t.screen.Cursor()
 	left := t.left(cur)
+	if t.shells.container != "" {
+		left = afterBorder(left)
+	}
 	if !t.shells.known(left, t.open) {
 		return false
 	}

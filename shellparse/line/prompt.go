@@ -11,7 +11,7 @@ type shells struct {
 	prompts   []knownPrompt // newest last
 	modal     bool          // the shell that was seen last announces its editor
 	last      string        // the newest command line
-	container bool          // a terminal multiplexer was started
+	container string        // the terminal multiplexer that was started
 	fresh     bool          // a shell was started and its prompt was not seen yet
 }
 
@@ -147,9 +147,9 @@ func (s *shells) ran(text string) {
 	if startsShell(text) {
 		s.fresh = true
 	}
-	switch program(text) {
+	switch p := program(text); p {
 	case "tmux", "screen", "byobu", "zellij", "dtach", "abduco":
-		s.container = true
+		s.container = p
 		s.fresh = true
 	}
 }

@@ -50,8 +50,8 @@ func (t *Tracker) noteRight() {
 			continue
 		}
 		if c > e.start.Col {
-			e.rightCol = c
-			e.right = t.span(e.start.Line, c, used)
+			e.rightGap = t.screen.Columns() - used
+			e.right = shape(t.span(e.start.Line, c, used))
 		}
 		return
 	}
@@ -118,6 +118,9 @@ func (t *Tracker) region(from screen.Pos, end int, cut screen.Pos) string {
 			used = min(used, cut.Col)
 		}
 		for ; c < used; c++ {
+			if t.shells.container != "" && t.border(l, c) {
+				break
+			}
 			if l == from.Line && t.edit.right != "" && t.rightPrompt(l, c) {
 				break
 			}
@@ -134,12 +137,36 @@ func (t *Tracker) region(from screen.Pos, end int, cut screen.Pos) string {
 	return strings.TrimRight(string(b), " ")
 }
 
+// border tells that a multiplexer's pane ends at this column.
+func (t *Tracker) border(line, col int) bool {
+	return string(t.screen.AppendCell(nil, t.screen.Cell(screen.Pos{Line: line, Col: col}))) == "│"
+}
+
+// afterBorder is what stands right of a pane's border.
+func afterBorder(s string) string {
+	if i := strings.LastIndex(s, "│"); i >= 0 {
+		return s[i+len("│"):]
+	}
+	return s
+}
+
 // rightPrompt tells that what was right of the prompt still stands at this column, with a blank before it.
 func (t *Tracker) rightPrompt(line, col int) bool {
 	if col == 0 || t.screen.Wrapped(line) || !t.screen.Cell(screen.Pos{Line: line, Col: col - 1}).Space() {
 		return false
 	}
-	return strings.TrimRight(t.edit.right, " ") == t.span(line, col, t.screen.Used(line))
+	used := t.screen.Used(line)
+	return t.screen.Columns()-used == t.edit.rightGap && t.edit.right == shape(t.span(line, col, used))
+}
+
+// shape is a text with all digits made alike, so that a clock stays the same.
+func shape(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' {
+			return '0'
+		}
+		return r
+	}, s)
 }
 
 // locate finds where the text begins now: editors draw prompt and line anew after a listing or a cleared screen.
@@ -202,7 +229,7 @@ func (t *Tracker) suggestion(end int) screen.Pos {
 
 // replay runs one model over keys, from what was taken over from the screen.
 func (t *Tracker) replay(keys []byte, k kind, vi bool) *model {
-	m := &model{kind: k, vi: vi, sure: true, history: t.history}
+	m := &model{kind: k, vi: vi, sure: !t.edit.lost, history: t.history}
 	m.kills = append(m.kills, t.kills...)
 	if t.edit.based {
 		m.set(t.edit.base.text, t.edit.base.pos)
@@ -221,6 +248,9 @@ type guess struct {
 func (t *Tracker) guesses() []guess {
 	g := []guess{{t.kind, t.vi}}
 	kinds := []kind{readline, zle, fish}
+	if t.open && t.kind == cooked {
+		g[0].kind = readline
+	}
 	if !t.open {
 		kinds = []kind{cooked, readline, busybox, mksh, ksh93, zle}
 	}
@@ -242,9 +272,37 @@ func (t *Tracker) read(keys []byte, end int, pending bool) reading {
 		cut = t.suggestion(end)
 	}
 	start, intact := t.locate(end)
+	if r, ok := t.readShadow(keys, pending); ok {
+		return r
+	}
 	r := reading{prompt: t.edit.prompt, seen: t.region(start, end, cut), spoilt: !intact, pending: pending}
+	if s, ok := searched(t.rowText(end)); pending && ok {
+		r.seen = s
+	}
 	t.reconcile(&r, keys)
+	for l := start.Line; !r.matched && !pending && l < end && end-l < 64; l++ {
+		// Not all that moves the cursor to a lower row is the editor.
+		x := reading{prompt: t.edit.prompt, seen: t.region(start, l, cut)}
+		t.reconcile(&x, keys)
+		if x.matched && strings.TrimSpace(x.seen) != "" {
+			return x
+		}
+	}
 	return r
+}
+
+// searched is the line that readline's and busybox's history search show behind what is searched for.
+func searched(row string) (string, bool) {
+	for _, p := range []string{"(reverse-i-search)`", "(failed reverse-i-search)`", "(i-search)`", "(failed i-search)`"} {
+		if !strings.HasPrefix(row, p) {
+			continue
+		}
+		if i := strings.Index(row, "': "); i >= 0 {
+			return row[i+3:], true
+		}
+		return "", true
+	}
+	return "", false
 }
 
 // reconcile compares what the screen shows with what the keys give.
@@ -258,6 +316,9 @@ func (t *Tracker) reconcile(r *reading, keys []byte) {
 			t.kind, t.vi, t.kills = g.kind, g.vi, m.kills
 			r.keys, r.sure, r.matched = m.text, m.sure, true
 			r.text = encode(m.text)
+			if g.kind == cooked && !t.kernel && !matches(t.replay(keys, readline, false).text, r.seen) {
+				t.kernel = true
+			}
 			return
 		}
 	}
@@ -272,6 +333,8 @@ func (t *Tracker) reconcile(r *reading, keys []byte) {
 		r.blind = true
 		r.text = ""
 	case r.pending && strings.HasPrefix(typed, shown) && !t.edit.output:
+		r.text = typed
+	case r.spoilt && t.open:
 		r.text = typed
 	case t.disturbed(r) || t.tight(r):
 		if similarity(r.keys, r.seen) > 0.6 {
@@ -288,7 +351,7 @@ func (t *Tracker) disturbed(r *reading) bool {
 // tight tells that the line comes so near to the margin that an editor that misjudges its prompt's width, or scrolls
 // sideways, shows it wrongly.
 func (t *Tracker) tight(r *reading) bool {
-	cols := int(t.screen.Size().Cols)
+	cols := t.screen.Columns()
 	return t.edit.start.Col+len(r.keys) >= cols-24
 }
 
@@ -349,6 +412,11 @@ func (t *Tracker) resync() {
 	if r.blind || t.edit.disturbed || r.matched && r.sure || halfKey(t.queue) {
 		return
 	}
+	if r.spoilt && !r.sure {
+		t.edit.lost = true
+		t.queue = t.queue[:0]
+		return
+	}
 	if r.sure && (t.disturbed(&r) || t.tight(&r)) {
 		t.edit.disturbed = t.edit.disturbed || t.disturbed(&r)
 		return
@@ -369,7 +437,7 @@ func (t *Tracker) resync() {
 			t.edit.base.pos = len(raw)
 		}
 	}
-	t.edit.based = true
+	t.edit.based, t.edit.lost = true, false
 	t.edit.command = m.command
 	t.queue = t.queue[:0]
 }

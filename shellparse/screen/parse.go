@@ -47,6 +47,7 @@ func (s *Screen) parse(p []byte) {
 		case oscString, ignoredString:
 			p = s.parseString(p)
 		default:
+			s.rest = len(p) - 1
 			s.parseByte(p[0])
 			p = p[1:]
 		}

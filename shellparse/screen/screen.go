@@ -74,6 +74,7 @@ type Screen struct {
 	clusters clusters
 	marks    []*Pos
 	parser   parser
+	rest     int // bytes of the current Write that come after the sequence that a hook is told of
 }
 
 type cursor struct {
@@ -130,11 +131,17 @@ func (s *Screen) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// Rest is, inside the Mode hook, how many bytes of the current Write come after the sequence that it is told of.
+func (s *Screen) Rest() int { return s.rest }
+
 // SetStamp sets the number that cells written from now on carry. It is the caller's clock.
 func (s *Screen) SetStamp(n uint32) { s.stamp = n }
 
 // Size is the size in use, after bounding.
 func (s *Screen) Size() tty.Size { return s.size }
+
+// Columns is the width in use.
+func (s *Screen) Columns() int { return s.cols }
 
 // Cursor is where the next character goes; when a wrap is pending that is one column past the last.
 func (s *Screen) Cursor() Pos {
