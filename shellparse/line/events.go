@@ -147,7 +147,7 @@ func (t *Tracker) submit(r reading, n, line int) {
 	if t.edit.based {
 		keys = encode(t.edit.base.text) + keys
 	}
-	shell := t.shells.isShell(r.prompt, false)
+	shell := t.shells.isShell(r.prompt, silent)
 	t.drop(n)
 	if shell {
 		t.emit(r)

@@ -9,11 +9,21 @@ import (
 // only as good as evidence from a screen can be: an agent's word goes before it.
 type shells struct {
 	prompts   []knownPrompt // newest last
+	pasting   bool          // some shell here asks for bracketed pastes
 	modal     bool          // the shell that was seen last announces its editor
 	last      string        // the newest command line
 	container string        // the terminal multiplexer that was started
 	fresh     bool          // a shell was started and its prompt was not seen yet
 }
+
+// editorKind is how an editor announces that it reads: not at all, by switching modes, bracketed paste among them.
+type editorKind uint8
+
+const (
+	silent editorKind = iota
+	modal
+	pasting
+)
 
 type knownPrompt struct {
 	text  string
@@ -92,8 +102,10 @@ func continuation(p string) bool {
 }
 
 // isShell tells whether a line read behind this prompt went to a shell, and learns the prompt.
-func (s *shells) isShell(prompt string, modal bool) bool {
-	ok := s.looksShell(prompt, modal)
+func (s *shells) isShell(prompt string, ed editorKind) bool {
+	ok := s.looksShell(prompt, ed)
+	modal := ed != silent
+	s.pasting = s.pasting || ok && ed == pasting
 	if ok && !continuation(prompt) || ok && len(s.prompts) == 0 {
 		s.learn(prompt, modal)
 		s.fresh = false
@@ -101,7 +113,8 @@ func (s *shells) isShell(prompt string, modal bool) bool {
 	return ok
 }
 
-func (s *shells) looksShell(prompt string, modal bool) bool {
+func (s *shells) looksShell(prompt string, ed editorKind) bool {
+	modal := ed != silent
 	first := len(s.prompts) == 0
 	switch {
 	case first, s.known(prompt, modal), s.fresh:
@@ -109,7 +122,7 @@ func (s *shells) looksShell(prompt string, modal bool) bool {
 	case reads(s.last):
 		return false
 	case modal:
-		return true
+		return ed == pasting || !s.pasting
 	case s.modal:
 		return false
 	case continuation(prompt):

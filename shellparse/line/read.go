@@ -178,16 +178,17 @@ func (t *Tracker) locate(end int) (at screen.Pos, intact bool) {
 		}
 		return screen.Pos{Line: t.firstRow(end)}, true
 	}
-	for l := end; l >= t.screen.OldestLine() && l >= end-t.screen.EndLine(); l-- {
+	lowest := t.screen.OldestLine()
+	if e.start.Line <= end {
+		lowest = max(lowest, e.start.Line)
+	}
+	for l := end; l >= lowest; l-- {
 		if t.wrapped(l) != e.wrapped && l != e.start.Line {
 			continue
 		}
 		at := screen.Pos{Line: l, Col: e.start.Col}
 		if t.left(at) == e.before {
 			return at, true
-		}
-		if l <= e.start.Line && l < end-64 {
-			break
 		}
 	}
 	if e.start.Line > end {
@@ -307,9 +308,11 @@ func searched(row string) (string, bool) {
 
 // reconcile compares what the screen shows with what the keys give.
 func (t *Tracker) reconcile(r *reading, keys []byte) {
-	for i, g := range t.guesses() {
+	best := -1.0
+	for _, g := range t.guesses() {
 		m := t.replay(keys, g.kind, g.vi)
-		if i == 0 {
+		if s := similarity(m.shows(), r.seen); s > best && (m.sure || !r.sure) || m.sure && !r.sure {
+			best = s
 			r.keys, r.sure = m.text, m.sure
 		}
 		if matches(m.shows(), r.seen) {
@@ -474,8 +477,19 @@ func (t *Tracker) line(r reading) Line {
 	if r.blind {
 		l.Text = ""
 	}
-	l.Program = !t.shells.looksShell(r.prompt, t.open)
+	l.Program = !t.shells.looksShell(r.prompt, t.editor())
 	return l
+}
+
+// editor tells how the editor that reads announces itself.
+func (t *Tracker) editor() editorKind {
+	switch {
+	case !t.open:
+		return silent
+	case t.screen.BracketedPaste():
+		return pasting
+	}
+	return modal
 }
 
 // emit reports a line that was accepted.
@@ -484,7 +498,7 @@ func (t *Tracker) emit(r reading) {
 		return
 	}
 	l := t.line(r)
-	l.Program = !t.shells.isShell(r.prompt, t.open)
+	l.Program = !t.shells.isShell(r.prompt, t.editor())
 	if len(t.lines) < maxLines {
 		t.lines = append(t.lines, l)
 	}
