@@ -154,7 +154,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&m)
-	if grown := int64(m.HeapAlloc) - int64(before); grown > 1<<20 {
+	if grown := int64(m.HeapAlloc) - int64(before); grown > 2<<20 {
 		t.Errorf("%d bytes for three books of 1,000 entries", grown)
 	}
 	if n := len(th.sources.byKey) + th.pairs.order.Len() + len(th.accounts.byKey); n != 3000 {
