@@ -252,6 +252,19 @@ func (a *Access) Permits(r Resource) (*Role, bool) {
 	return nil, false
 }
 
+// MayReach says whether some role reaches into the namespace at all, whatever the pod; an empty namespace asks about
+// the whole cluster. It permits nothing: it tells where to look.
+func (a *Access) MayReach(cluster, namespace string) bool {
+	for _, role := range a.roles {
+		for _, t := range role.Targets {
+			if matchList(t.Clusters, cluster) && (namespace == "" || matchList(t.Namespaces, namespace)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // Matches says whether one of the role's targets covers the resource.
 func (r *Role) Matches(res Resource) bool {
 	return slices.ContainsFunc(r.Targets, func(t TargetRule) bool { return t.Matches(res) })
