@@ -4,6 +4,7 @@
 //
 //	POST   /exec/{namespace}/{pod}/{container}?command=…&env=…&input=1&output=1&error=1&tty=1&rows=…&columns=…
 //	POST   /portForward/{namespace}/{pod}
+//	POST   /files/{namespace}/{pod}/{container}
 //	GET    /v1/facts/{namespace}/{pod}/{container}
 //	POST   /v1/sessions/{session}/signal   {"signal":"TERM"}
 //	GET    /v1/sessions/{session}/terminal
@@ -47,6 +48,7 @@ type Options struct {
 	Node    string
 	Cluster string
 	Runtime runtime.Runtime
+	Files   Files // may be nil: none are served
 	Grants  *grant.Verifier
 	Audit   audit.Sink // refused grants
 	Log     logrus.FieldLogger
@@ -112,6 +114,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, conf *tls.Config) e
 	mux := http.NewServeMux()
 	mux.HandleFunc("/exec/{namespace}/{pod}/{container}", s.exec)
 	mux.HandleFunc("/portForward/{namespace}/{pod}", s.forward)
+	mux.HandleFunc("/files/{namespace}/{pod}/{container}", s.files)
 	mux.HandleFunc("GET /v1/facts/{namespace}/{pod}/{container}", s.facts)
 	mux.HandleFunc("POST /v1/sessions/{session}/signal", s.signal)
 	mux.HandleFunc("GET /v1/sessions/{session}/terminal", s.terminal)
