@@ -82,6 +82,7 @@ type Router interface {
 type Bridge interface {
 	Facts(ctx context.Context, session, account string, t target.Target, user string) (bridge.Facts, error)
 	Exec(ctx context.Context, s bridge.Start) (bridge.Process, error)
+	Files(ctx context.Context, s bridge.FilesStart) (bridge.Process, error)
 	Forward(ctx context.Context, session, account string, t target.Target, port uint16) (io.ReadWriteCloser, error)
 }
 
