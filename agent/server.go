@@ -51,7 +51,7 @@ type Options struct {
 	Metrics *Metrics
 	// Reap is told of every session's first process, and its result is called once nothing of it is left. It outlives
 	// the agent. May be nil.
-	Reap           func(session string, pid int) (done func())
+	Reap           func(session string, root proc.ID) (done func())
 	MaxConnections int
 	Drain          time.Duration
 }
@@ -63,8 +63,10 @@ type Server struct {
 
 	mu       sync.Mutex // guards all below
 	sessions map[string]*session
+	forwards map[int]context.CancelFunc
+	last     int // key of forwards
 	draining bool
-	wg       sync.WaitGroup // executions
+	wg       sync.WaitGroup // executions and forwards
 }
 
 // session is one live execution.
@@ -72,16 +74,33 @@ type session struct {
 	id      string
 	account string
 	cancel  context.CancelCauseFunc
-	mu      sync.Mutex // guards process
+	over    chan struct{} // closed when no process of it is left that has to end
+	mu      sync.Mutex    // guards process
 	process runtime.Process
+}
+
+func (s *session) setProcess(p runtime.Process) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.process = p
+}
+
+// root is the session's first process, none while it is being started.
+func (s *session) root() proc.ID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.process == nil {
+		return proc.ID{}
+	}
+	return s.process.ID()
 }
 
 // New composes a server.
 func New(o Options) *Server {
 	if o.Reap == nil {
-		o.Reap = func(string, int) func() { return func() {} }
+		o.Reap = func(string, proc.ID) func() { return func() {} }
 	}
-	return &Server{o: o, watcher: newWatcher(), sessions: map[string]*session{}}
+	return &Server{o: o, watcher: newWatcher(), sessions: map[string]*session{}, forwards: map[int]context.CancelFunc{}}
 }
 
 // Serve answers on ln until ctx ends; then it takes nothing new, gives live sessions the time of Options.Drain, ends
@@ -140,9 +159,33 @@ func (s *Server) drain() {
 	for _, live := range s.sessions {
 		live.cancel(errors.New("the agent is being stopped"))
 	}
+	for _, cancel := range s.forwards {
+		cancel()
+	}
 	s.mu.Unlock()
 	<-done
 }
+
+// enter registers a forwarded connection, so that it can be ended.
+func (s *Server) enter(cancel context.CancelFunc) (leave func(), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
+		return nil, errStopping
+	}
+	s.last++
+	key := s.last
+	s.forwards[key] = cancel
+	s.wg.Add(1)
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.forwards, key)
+		s.wg.Done()
+	}, nil
+}
+
+var errStopping = errors.New("agent: it is being stopped")
 
 type connKey struct{}
 
@@ -255,27 +298,30 @@ func (s *Server) signal(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	live.mu.Lock()
-	p := live.process
-	live.mu.Unlock()
-	if p == nil || p.PID() == 0 {
+	root := live.root()
+	if root == (proc.ID{}) {
 		http.Error(w, "agent: the session runs nothing", http.StatusConflict)
 		return
 	}
-	if err := proc.SignalGroup(p.PID(), sig); err != nil {
+	if err := proc.SignalGroup(root, sig); err != nil {
 		http.Error(w, err.Error(), http.StatusConflict)
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
 }
 
+// end ends a session's processes and answers once none is left.
 func (s *Server) end(w http.ResponseWriter, r *http.Request) {
 	live, ok := s.live(w, r)
 	if !ok {
 		return
 	}
 	live.cancel(errors.New("ended by the bastion"))
-	w.WriteHeader(http.StatusNoContent)
+	select {
+	case <-live.over:
+		w.WriteHeader(http.StatusNoContent)
+	case <-r.Context().Done():
+	}
 }
 
 // lineWriter turns the HTTP server's complaints into log entries.

@@ -3,6 +3,7 @@ package bridge
 import (
 	"bufio"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -67,7 +68,7 @@ type Process interface {
 	Close() error
 }
 
-// Exec starts an execution. A program that cannot be started is told by Wait.
+// Exec starts an execution; ctx bounds the start only. A program that cannot be started is told by Wait.
 func (b *Bridge) Exec(ctx context.Context, s Start) (Process, error) {
 	q := url.Values{"command": s.Argv, "env": s.Env, "input": {"1"}, "output": {"1"}}
 	kinds := []string{"error", "stdin", "stdout"}
@@ -75,6 +76,9 @@ func (b *Bridge) Exec(ctx context.Context, s Start) (Process, error) {
 		q.Set("tty", "1")
 		q.Set("rows", strconv.Itoa(int(s.Size.Rows)))
 		q.Set("columns", strconv.Itoa(int(s.Size.Cols)))
+		if len(s.Modes) > 0 {
+			q.Set("modes", base64.RawURLEncoding.EncodeToString(s.Modes))
+		}
 		kinds = append(kinds, "resize")
 	} else {
 		q.Set("error", "1")
