@@ -28,9 +28,10 @@ type Container struct {
 	ID  string // the runtime's
 	PID int    // of its first process, as this node sees it; 0 where the runtime has none
 
-	User    string // whom the image or pod runs it as: "", "name", "uid" or with ":group"
-	WorkDir string // its working directory
-	Home    string // where the runtime gives one whatever the user database says
+	User    string   // whom the image or pod runs it as: "", "name", "uid" or with ":group"
+	Groups  []string // that the pod adds to the user's own, by name or number
+	WorkDir string   // its working directory
+	Home    string   // where the runtime gives one whatever the user database says
 }
 
 // Spec is what to execute. There is no working directory in it on purpose: see CVE-2024-21626.

@@ -91,11 +91,11 @@ func (b *batch) regroup(from, to *target.Pod) {
 		if p == nil {
 			return
 		}
-		for k := range groupsOf(p) {
+		for k, name := range groupsOf(p) {
 			if b.changes[k] == nil {
 				b.changes[k] = map[string]bool{}
 			}
-			b.changes[k][p.Name] = member
+			b.changes[k][name] = member
 		}
 	}
 	set(from, false)
@@ -144,7 +144,7 @@ func (b *batch) share(p, old *target.Pod) (*target.Pod, error) {
 	q := *p
 	for _, k := range []groupKey{
 		{kind: ofNamespace, cluster: p.Cluster, namespace: p.Namespace, workload: workload(p)},
-		{kind: ofNode, value: string(p.Node), cluster: p.Cluster, namespace: p.Namespace},
+		nodeGroup(p),
 	} {
 		s, err := b.sibling(k)
 		if err != nil {
@@ -165,7 +165,8 @@ func (b *batch) sibling(k groupKey) (*target.Pod, error) {
 	if err != nil || g == nil {
 		return nil, err
 	}
-	return b.pod(g.members[0], g.cluster, g.namespace)
+	ns, name := g.place(g.members[0])
+	return b.pod(name, g.cluster, ns)
 }
 
 func adopt(p, from *target.Pod) {

@@ -3,6 +3,7 @@ package store
 import (
 	"iter"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/go-memdb"
 
@@ -15,7 +16,7 @@ type kind byte
 const (
 	ofNamespace kind = 's'
 	ofOwner     kind = 'o' // value: the owner's name
-	ofNode      kind = 'n' // value: the node
+	ofNode      kind = 'n' // value: the node. Its members are namespace/name, and it has no namespace of its own
 	ofLabel     kind = 'l' // value, extra: the label's key and value
 )
 
@@ -34,6 +35,23 @@ type group struct {
 	members []string // names, sorted
 }
 
+// place is where a member is to be found.
+func (g *group) place(member string) (ns target.Namespace, name string) {
+	if g.kind == ofNode {
+		ns, name, _ := strings.Cut(member, "/")
+		return target.Namespace(ns), name
+	}
+	return g.namespace, member
+}
+
+// unindexed labels are set by Kubernetes' own controllers and say only what a pod's name or owner says, so that there
+// are as many values as pods or workloads. Selectors may ask for them; they are looked for in all of the scope.
+var unindexed = map[string]bool{
+	"pod-template-hash": true, "pod-template-generation": true, "controller-revision-hash": true, "controller-uid": true, "job-name": true,
+	"statefulset.kubernetes.io/pod-name": true, "apps.kubernetes.io/pod-index": true, "batch.kubernetes.io/job-name": true,
+	"batch.kubernetes.io/controller-uid": true, "batch.kubernetes.io/job-completion-index": true,
+}
+
 func (k groupKey) bytes() []byte {
 	return k.prefix(string(k.cluster), string(k.namespace), k.workload)
 }
@@ -43,39 +61,46 @@ func (k groupKey) prefix(scope ...string) []byte {
 	return key(append([]string{string(k.kind), k.value, k.extra}, scope...)...)
 }
 
-// workload is the pod's closest owner.
+// workload is the pod's topmost owner, or nothing where that is a Job, which seldom has more than one pod.
 func workload(p *target.Pod) string {
 	if len(p.Owners) == 0 {
 		return ""
 	}
-	return p.Owners[0].Name
+	top := p.Owners[len(p.Owners)-1]
+	if top.Kind == "Job" {
+		return ""
+	}
+	return top.Name
 }
 
-// groupsOf goes through the groups that a pod is a member of.
-func groupsOf(p *target.Pod) iter.Seq[groupKey] {
-	return func(yield func(groupKey) bool) {
+// groupsOf goes through the groups that a pod is a member of, and what it is called there.
+func groupsOf(p *target.Pod) iter.Seq2[groupKey, string] {
+	return func(yield func(groupKey, string) bool) {
 		w := workload(p)
 		k := groupKey{kind: ofNamespace, cluster: p.Cluster, namespace: p.Namespace, workload: w}
-		if !yield(k) {
+		if !yield(k, p.Name) {
 			return
 		}
 		k.kind = ofLabel
 		for k.value, k.extra = range p.Labels {
-			if !yield(k) {
+			if !unindexed[k.value] && !yield(k, p.Name) {
 				return
 			}
 		}
 		k = groupKey{kind: ofOwner, cluster: p.Cluster, namespace: p.Namespace}
 		for _, o := range p.Owners {
-			if k.value = o.Name; !yield(k) {
+			if k.value = o.Name; !yield(k, p.Name) {
 				return
 			}
 		}
-		k.kind, k.value = ofNode, string(p.Node)
 		if p.Node != "" {
-			yield(k)
+			yield(nodeGroup(p), string(p.Namespace)+"/"+p.Name)
 		}
 	}
+}
+
+func nodeGroup(p *target.Pod) groupKey {
+	return groupKey{kind: ofNode, value: string(p.Node), cluster: p.Cluster}
 }
 
 func collect(txn *memdb.Txn, prefix []byte) []*group {
@@ -83,7 +108,8 @@ func collect(txn *memdb.Txn, prefix []byte) []*group {
 }
 
 // narrowest returns the groups of that requirement that has the fewest of them. All requirements' groups are gone
-// through in step, so that a broad one costs no more than the narrowest.
+// through in step, so that a broad one costs no more than the narrowest. Where no requirement has groups, the scope's
+// namespaces are returned.
 func narrowest(txn *memdb.Txn, sel target.Selector, scope []string) []*group {
 	type walk struct {
 		it  memdb.ResultIterator
@@ -91,7 +117,7 @@ func narrowest(txn *memdb.Txn, sel target.Selector, scope []string) []*group {
 	}
 	var walks []*walk
 	for _, r := range sel {
-		if r.Not {
+		if r.Not || unindexed[r.Key] {
 			continue
 		}
 		it, err := txn.Get(tableGroups, byID, groupKey{kind: ofLabel, value: r.Key, extra: r.Value}.prefix(scope...))
@@ -109,5 +135,5 @@ func narrowest(txn *memdb.Txn, sel target.Selector, scope []string) []*group {
 			w.got = append(w.got, g)
 		}
 	}
-	return nil
+	return collect(txn, groupKey{kind: ofNamespace}.prefix(scope...))
 }

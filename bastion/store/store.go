@@ -197,18 +197,19 @@ func find(txn *memdb.Txn, q target.Query) ([]*target.Pod, error) {
 	case q.Owner != "":
 		groups = collect(txn, groupKey{kind: ofOwner, value: q.Owner}.prefix(scope...))
 	case q.Node != "":
-		groups = collect(txn, groupKey{kind: ofNode, value: string(q.Node)}.prefix(scope...))
+		groups = collect(txn, groupKey{kind: ofNode, value: string(q.Node)}.prefix(scope[:min(len(scope), 1)]...))
 	case q.Selector != nil:
 		groups = narrowest(txn, q.Selector, scope)
 	default:
 		groups = collect(txn, groupKey{kind: ofNamespace}.prefix(scope...))
 	}
 	for _, g := range groups {
-		if !q.Holds(&target.Pod{Cluster: g.cluster, Namespace: g.namespace}) {
-			continue
-		}
-		for _, name := range g.members {
-			p, err := first[*target.Pod](txn, tablePods, key(name, string(g.cluster), string(g.namespace)))
+		for _, member := range g.members {
+			ns, name := g.place(member)
+			if q.Namespace != "" && q.Namespace != ns {
+				continue
+			}
+			p, err := first[*target.Pod](txn, tablePods, key(name, string(g.cluster), string(ns)))
 			if err != nil {
 				return nil, err
 			}

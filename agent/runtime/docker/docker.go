@@ -175,11 +175,15 @@ func (r *Runtime) inspect(ctx context.Context, id string) (e runtime.Entry, runn
 	if c.ContainerJSONBase == nil || c.State == nil || !c.State.Running || c.Config == nil {
 		return e, false, nil
 	}
+	var groups []string
+	if c.HostConfig != nil {
+		groups = c.HostConfig.GroupAdd
+	}
 	l := c.Config.Labels
 	return runtime.Entry{
 		Container: runtime.Container{
 			Key: runtime.Key{Namespace: l[labelNamespace], Pod: l[labelPod], Container: l[labelContainer]},
-			UID: l[labelUID], ID: c.ID, PID: c.State.Pid, User: c.Config.User, WorkDir: c.Config.WorkingDir,
+			UID: l[labelUID], ID: c.ID, PID: c.State.Pid, User: c.Config.User, Groups: groups, WorkDir: c.Config.WorkingDir,
 		},
 		Sandbox: l[labelType] == "podsandbox",
 	}, true, nil

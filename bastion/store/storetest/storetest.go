@@ -61,7 +61,7 @@ func fill(t *testing.T, s Store) {
 	rs, deploy := target.Owner{Kind: "ReplicaSet", Name: "web-5d"}, target.Owner{Kind: "Deployment", Name: "web"}
 	must(t, s.Upsert(
 		pod("prod", "shop", "web-5d-a", owned(rs, deploy), labels("app", "web", "tier", "front"), ips("10.0.0.1", "fd00::1"), node("n1")),
-		pod("prod", "shop", "web-5d-b", owned(rs, deploy), labels("app", "web", "tier", "front"), ips("10.0.0.2"), node("n2")),
+		pod("prod", "shop", "web-5d-b", owned(rs, deploy), labels("app", "web", "tier", "front", "pod-template-hash", "5d"), ips("10.0.0.2"), node("n2")),
 		pod("prod", "shop", "db-0", owned(target.Owner{Kind: "StatefulSet", Name: "db"}), labels("app", "db", "tier", "back"), ips("10.0.0.3"), node("n1")),
 		pod("prod", "shop2", "web", labels("app", "web"), ips("10.0.0.4")),
 		pod("test", "shop", "web-5d-a", labels("app", "web", "tier", "back"), ips("10.0.0.1"), node("n1")),
@@ -135,6 +135,10 @@ func find(t *testing.T, s Store) {
 		{target.Query{Selector: sel("tier", "back", "app", "web")}, []string{"test/shop/web-5d-a"}},
 		{target.Query{Scope: prod, Selector: sel("app", "web", "!tier", "front")}, []string{"prod/shop2/web"}},
 		{target.Query{Scope: prodShop, Selector: sel("app", "we")}, nil},
+		{target.Query{Scope: shop, Node: "n2"}, []string{"prod/shop/web-5d-b"}},
+		{target.Query{Scope: target.Scope{Namespace: "bare"}, Node: "n2"}, nil},
+		{target.Query{Selector: sel("pod-template-hash", "5d")}, []string{"prod/shop/web-5d-b"}},
+		{target.Query{Selector: sel("pod-template-hash", "5d", "app", "db")}, nil},
 		{target.Query{Selector: target.Selector{}}, nil},
 	} {
 		expect(t, s, c.q, c.want...)
