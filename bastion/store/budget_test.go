@@ -95,7 +95,7 @@ func sel(p *target.Pod) target.Selector {
 
 // TestBudget holds a part of the pods that the design asks for to that part of the memory, and all the times.
 func TestBudget(t *testing.T) {
-	const n = 20_000 / slower
+	const n = sample
 	s, bytes := fed(t, n)
 	if limit := uint64(300<<20) * n / 100_000; bytes > limit {
 		t.Errorf("%d pods take %d KiB, budget %d KiB", n, bytes>>10, limit>>10)

@@ -2,4 +2,7 @@
 
 package store_test
 
-const slower = 1
+const (
+	slower = 1
+	sample = 20_000
+)

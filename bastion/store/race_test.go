@@ -2,4 +2,8 @@
 
 package store_test
 
-const slower = 20 // the race detector's part
+// the race detector's part
+const (
+	slower = 20
+	sample = 5_000
+)
