@@ -2,11 +2,14 @@ package agent
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,6 +18,7 @@ import (
 	utilexec "k8s.io/utils/exec"
 
 	"github.com/podbastion/podbastion/agent/runtime"
+	"github.com/podbastion/podbastion/agent/runtime/proc"
 	"github.com/podbastion/podbastion/auth/grant"
 	"github.com/podbastion/podbastion/internal/tty"
 )
@@ -41,8 +45,19 @@ func (s *Server) exec(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "agent: an exec needs command= and at least one of input=1, output=1, error=1", http.StatusBadRequest)
 		return
 	}
+	env, modes, err := execExtras(query)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	live := newSession(g)
+	if err := s.begin(live); err != nil { // before the answer, so that whoever has that can signal at once
+		http.Error(w, err.Error(), http.StatusConflict)
+		return
+	}
+	defer s.finish(live)
 	conn, _ := r.Context().Value(connKey{}).(*watched)
-	e := &executor{server: s, grant: g, container: c, conn: conn, env: query["env"], size: tty.Size{
+	e := &executor{server: s, live: live, grant: g, container: c, conn: conn, env: env, modes: modes, size: tty.Size{
 		Cols: number(query.Get("columns")), Rows: number(query.Get("rows")),
 	}}
 	remotecommand.ServeExec(w, r, e, g.Pod, g.UID, g.Container, query["command"], opts, 0, streamTimeout, []string{remotecommand.StreamProtocolV4Name})
@@ -53,13 +68,33 @@ func number(s string) uint16 {
 	return uint16(n)
 }
 
+// execExtras reads what remotecommand does not know: environment and terminal modes.
+func execExtras(query url.Values) (env []string, modes []byte, err error) {
+	for _, e := range query["env"] {
+		name, _, ok := strings.Cut(e, "=")
+		if !ok || name == "" || strings.ContainsRune(e, 0) {
+			return nil, nil, errors.New("agent: env= wants NAME=value")
+		}
+		if name != proc.Marker { // the agent's own, by which it finds processes again
+			env = append(env, e)
+		}
+	}
+	modes, err = base64.RawURLEncoding.DecodeString(query.Get("modes"))
+	if err != nil {
+		return nil, nil, errors.New("agent: modes= wants unpadded base64url of RFC 4254's encoding")
+	}
+	return env, modes, nil
+}
+
 // executor runs one grant's execution.
 type executor struct {
 	server    *Server
+	live      *session
 	grant     grant.Grant
 	container runtime.Container
 	conn      *watched
 	env       []string
+	modes     []byte
 	size      tty.Size
 }
 
@@ -69,7 +104,7 @@ func (s *Server) begin(live *session) error {
 	defer s.mu.Unlock()
 	switch {
 	case s.draining:
-		return errors.New("agent: it is being stopped")
+		return errStopping
 	case s.sessions[live.id] != nil:
 		return errors.New("agent: the session executes something already")
 	}
@@ -80,6 +115,8 @@ func (s *Server) begin(live *session) error {
 }
 
 func (s *Server) finish(live *session) {
+	live.cancel(nil)
+	live.end()
 	s.mu.Lock()
 	delete(s.sessions, live.id)
 	s.mu.Unlock()
@@ -91,62 +128,78 @@ func (s *Server) finish(live *session) {
 func (e *executor) ExecInContainer(_ context.Context, _, _, _ string, argv []string, in io.Reader, out, errOut io.WriteCloser,
 	terminal bool, resize <-chan remotecommand.TerminalSize, _ time.Duration,
 ) error {
-	ctx, cancel := context.WithCancelCause(context.Background()) // a request's context tells nothing once it is upgraded
-	defer cancel(nil)
-	live := &session{id: e.grant.Session, account: e.grant.Account, cancel: cancel}
-	if err := e.server.begin(live); err != nil {
-		return err
-	}
-	defer e.server.finish(live)
+	live, ctx := e.live, e.live.ctx
+	defer e.server.watcher.add(e.conn, func() { live.cancel(errors.New("the bastion's connection is gone")) })()
 	log := e.server.o.Log.WithFields(logrus.Fields{
 		"session": e.grant.Session, "account": e.grant.Account, "container": e.container.Key.String(),
 	})
 	p, err := e.server.o.Runtime.Exec(ctx, e.container, runtime.Spec{
-		Session: e.grant.Session, Argv: argv, Env: e.env, User: e.grant.User, TTY: terminal, Size: e.size,
+		Session: e.grant.Session, Argv: argv, Env: e.env, User: e.grant.User, TTY: terminal, Size: e.size, Modes: e.modes,
 	})
 	if err != nil {
 		log.WithError(err).Info("exec could not start")
 		return startText(err)
 	}
-	live.mu.Lock()
-	live.process = p
-	live.mu.Unlock()
-	defer e.server.o.Reap(e.grant.Session, p.PID())()
-	defer e.server.watcher.add(e.conn, func() { cancel(errors.New("the bastion's connection is gone")) })()
+	live.start(p.ID())
+	defer e.server.o.Reap(e.grant.Session, p.ID())()
 
-	exit, err := e.run(ctx, p, in, out, errOut, resize)
-	if cause := context.Cause(ctx); cause != nil {
-		killCtx, stop := context.WithTimeout(context.Background(), killTimeout)
-		defer stop()
-		if err := p.Kill(killCtx); err != nil {
-			log.WithError(err).Error("processes of the session are left")
+	copied := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		e.kill(p, log)
+		live.end()
+		select {
+		case <-copied:
+		case <-time.After(linger): // the peer does not read what it is to get
+			e.cut()
 		}
-		log.WithField("reason", cause.Error()).Info("exec ended from outside")
-		return fmt.Errorf("agent: %w", cause)
+	})
+	exit, err := e.run(ctx, p, in, out, errOut, resize)
+	close(copied)
+	if !stop() {
+		<-live.over
+		log.WithField("reason", context.Cause(ctx).Error()).Info("exec ended from outside")
+		return fmt.Errorf("agent: %w", context.Cause(ctx))
 	}
 	if err != nil {
+		e.kill(p, log)
 		log.WithError(err).Warn("exec lost")
 		return err
+	}
+	for _, w := range []io.Closer{out, errOut} {
+		if w != nil {
+			_ = w.Close() // tells the peer that this was all
+		}
 	}
 	log.WithFields(logrus.Fields{"code": exit.Code, "signal": exit.Signal}).Debug("exec ended")
 	return exitText(exit)
 }
 
+func (e *executor) kill(p runtime.Process, log logrus.FieldLogger) {
+	ctx, stop := context.WithTimeout(context.Background(), killTimeout)
+	defer stop()
+	if err := p.Kill(ctx); err != nil {
+		log.WithError(err).Error("processes of the session are left")
+	}
+}
+
+func (e *executor) cut() {
+	if e.conn != nil {
+		e.conn.cut()
+	}
+}
+
 // run copies until the process has ended and all of its output is written, or ctx ends.
 func (e *executor) run(ctx context.Context, p runtime.Process, in io.Reader, out, errOut io.Writer, resize <-chan remotecommand.TerminalSize) (runtime.Exit, error) {
-	stop := context.AfterFunc(ctx, func() {
-		killCtx, done := context.WithTimeout(context.Background(), killTimeout)
-		defer done()
-		_ = p.Kill(killCtx) // again, with its error looked at, by the caller
-	})
-	defer stop()
 	if in == nil {
 		_ = p.Stdin().Close()
 	} else {
 		go func() { // ends with the connection, which ends with this request
-			n, _ := copyBuffer(p.Stdin(), in)
+			n, err := copyBuffer(p.Stdin(), in)
 			e.server.o.Metrics.bytes.WithLabelValues("in").Add(float64(n))
 			_ = p.Stdin().Close()
+			if err != nil {
+				_, _ = io.Copy(io.Discard, in) // the program takes no more; resizes share the connection
+			}
 		}()
 	}
 	if resize != nil {

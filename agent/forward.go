@@ -63,13 +63,18 @@ func (f *forwarder) PortForward(_ context.Context, _, _ string, port int32, stre
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	leave, err := f.server.enter(cancel)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	defer f.server.watcher.add(f.conn, cancel)()
 	c, err := dialIn(ctx, f.pid, uint16(port))
 	if err != nil {
 		return fmt.Errorf("port %d: %w", port, err)
 	}
 	defer c.Close()
 	defer context.AfterFunc(ctx, func() { _ = c.Close() })()
-	defer f.server.watcher.add(f.conn, cancel)()
 	f.server.o.Metrics.forwards.Inc()
 	defer f.server.o.Metrics.forwards.Dec()
 	var both sync.WaitGroup

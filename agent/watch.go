@@ -8,11 +8,12 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/podbastion/podbastion/internal/tcp"
 )
 
 const (
 	watchEvery  = 250 * time.Millisecond
+	silentEvery = 8 // looks for peers that do not answer, every so many of the others
 	linger      = 5 * time.Second
 	lingerBytes = 64 << 20
 )
@@ -20,53 +21,57 @@ const (
 // watcher notices peers that are gone, also while nothing is read from them: a session whose program does not read
 // its input would otherwise outlive its bastion behind a full buffer.
 type watcher struct {
-	mu    sync.Mutex // guards conns
-	conns map[*watched]func()
+	mu    sync.Mutex // guards all below
+	tasks map[*task]struct{}
 }
 
-func newWatcher() *watcher { return &watcher{conns: map[*watched]func(){}} }
+// task is what has to end when a peer is gone.
+type task struct {
+	conn *watched
+	gone func()
+}
+
+func newWatcher() *watcher { return &watcher{tasks: map[*task]struct{}{}} }
 
 // add has gone called, once, when the peer of c is. The result ends the watch.
 func (w *watcher) add(c *watched, gone func()) (stop func()) {
 	if c == nil {
 		return func() {}
 	}
+	t := &task{c, gone}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.conns[c] = gone
+	w.tasks[t] = struct{}{}
 	return func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		delete(w.conns, c)
+		delete(w.tasks, t)
 	}
 }
 
+// run looks until ctx has ended and nothing is watched any more: peers may go while sessions drain.
 func (w *watcher) run(ctx context.Context) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
-	for range tick.C { // goes on while sessions drain: their peers may still go
-		w.look()
-		if ctx.Err() != nil && w.idle() {
+	for i := 0; ; i++ {
+		if w.look(i%silentEvery == 0) == 0 && ctx.Err() != nil {
 			return
 		}
+		<-tick.C
 	}
 }
 
-func (w *watcher) idle() bool {
+func (w *watcher) look(silent bool) (left int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.conns) == 0
-}
-
-func (w *watcher) look() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for c, gone := range w.conns {
-		if c.peerGone() {
-			delete(w.conns, c)
-			gone()
+	for t := range w.tasks {
+		c, ok := t.conn.Conn.(syscall.Conn)
+		if ok && (tcp.Ended(c) || silent && tcp.Silent(c)) {
+			delete(w.tasks, t)
+			t.gone()
 		}
 	}
+	return len(w.tasks)
 }
 
 // listen wraps a listener so that its connections can be watched and are bounded in number.
@@ -93,7 +98,7 @@ func (l *watchedListener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	if t, ok := c.(*net.TCPConn); ok {
-		keepalive(t)
+		_ = t.SetKeepAliveConfig(tcp.Keepalive())
 	}
 	return &watched{Conn: c, release: func() { <-l.slots }}, nil
 }
@@ -101,16 +106,6 @@ func (l *watchedListener) Accept() (net.Conn, error) {
 func (l *watchedListener) Close() error {
 	l.once.Do(func() { close(l.closed) })
 	return l.Listener.Close()
-}
-
-// keepalive has the kernel find out within half a minute that a peer is unreachable, data under way or not.
-func keepalive(t *net.TCPConn) {
-	_ = t.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3})
-	if raw, err := t.SyscallConn(); err == nil {
-		_ = raw.Control(func(fd uintptr) {
-			_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 25_000)
-		})
-	}
 }
 
 // watched is a connection whose Close does not cut off what was written: a socket that is closed with unread input
@@ -134,21 +129,5 @@ func (c *watched) Close() error {
 	return err
 }
 
-func (c *watched) peerGone() bool {
-	sc, ok := c.Conn.(syscall.Conn)
-	if !ok {
-		return false
-	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
-		return true
-	}
-	gone := false
-	err = raw.Control(func(fd uintptr) {
-		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}} // #nosec G115 -- a descriptor fits
-		if n, err := unix.Poll(fds, 0); err == nil && n > 0 {
-			gone = fds[0].Revents&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR|unix.POLLNVAL) != 0
-		}
-	})
-	return gone || err != nil
-}
+// cut ends the connection whatever is under way.
+func (c *watched) cut() { _ = c.Conn.Close() }

@@ -31,6 +31,7 @@ const (
 	LimitHit       Type = "limit.hit"
 	GrantReject    Type = "grant.reject"
 	LogRepair      Type = "log.repair" // an unfinished end of the log was moved aside to path
+	LogResume      Type = "log.resume" // the log takes events again; the reason says how many were refused since when, and why
 )
 
 // Target is the audit form of a session's target.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/podbastion/podbastion/agent/runtime/proc"
 	"github.com/podbastion/podbastion/internal/tty"
 )
 
@@ -27,9 +28,10 @@ type Container struct {
 	ID  string // the runtime's
 	PID int    // of its first process, as this node sees it; 0 where the runtime has none
 
-	User    string // whom the image or pod runs it as: "", "name", "uid" or with ":group"
-	WorkDir string // its working directory
-	Home    string // where the runtime gives one whatever the user database says
+	User    string   // whom the image or pod runs it as: "", "name", "uid" or with ":group"
+	Groups  []string // that the pod adds to the user's own, by name or number
+	WorkDir string   // its working directory
+	Home    string   // where the runtime gives one whatever the user database says
 }
 
 // Spec is what to execute. There is no working directory in it on purpose: see CVE-2024-21626.
@@ -40,6 +42,7 @@ type Spec struct {
 	User    string   // empty: the container's own
 	TTY     bool
 	Size    tty.Size // first size of the terminal
+	Modes   []byte   // its modes as RFC 4254 section 8 encodes them; what of them counts is in proc.ParseModes
 }
 
 // Exit is how a process ended: with a code, or by a signal (then Code is 128 plus its number). Signal is a name
@@ -52,16 +55,17 @@ type Exit struct {
 
 // Process is one execution. All methods but Wait may be used concurrently.
 type Process interface {
-	// PID is the process on this node, 0 if it ended before that was known.
-	PID() int
+	// ID is the process on this node, none if it ended before that was known.
+	ID() proc.ID
 	// Stdin's Close is a half-close: output goes on.
 	Stdin() io.WriteCloser
 	Stdout() io.Reader
 	// Stderr is nil when there is a terminal.
 	Stderr() io.Reader
 	Resize(tty.Size) error
-	// Wait returns once the process has ended and its output was read to the end. The error is about the runtime;
-	// a failing program is none. Call it once.
+	// Wait returns once the process has ended and its output was read to the end. With a terminal it does not wait for
+	// processes that are left and print nothing. The error is about the runtime; a failing program is none. Call it
+	// once.
 	Wait(ctx context.Context) (Exit, error)
 	// Kill ends every process of the execution, and returns when none is left. Wait returns then too.
 	Kill(ctx context.Context) error

@@ -14,6 +14,10 @@ type Table struct {
 func (t *Table) Put(c Container, sandbox bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.put(c, sandbox)
+}
+
+func (t *Table) put(c Container, sandbox bool) {
 	t.init()
 	t.byID[c.ID] = c
 	pod := [2]string{c.Namespace, c.Pod}
@@ -52,12 +56,20 @@ func (t *Table) Delete(id string) {
 	}
 }
 
-// Clear forgets all.
-func (t *Table) Clear() {
+// Entry is what Put takes.
+type Entry struct {
+	Container
+	Sandbox bool
+}
+
+// Replace forgets all and puts these in their place, at once.
+func (t *Table) Replace(all []Entry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.byID = nil
-	t.init()
+	for _, e := range all {
+		t.put(e.Container, e.Sandbox)
+	}
 }
 
 // Find looks a container up.

@@ -89,7 +89,8 @@ func checkSignature(cert *ssh.Certificate) error {
 	if len(cert.ValidPrincipals) > 0 {
 		principal = cert.ValidPrincipals[0]
 	}
-	if int64(cert.ValidAfter) < 0 || cert.ValidBefore <= cert.ValidAfter {
+	endless := cert.ValidBefore == ssh.CertTimeInfinity
+	if int64(cert.ValidAfter) < 0 || !endless && int64(cert.ValidBefore) < 0 || cert.ValidBefore <= cert.ValidAfter {
 		return auth.ErrCertValidity // never valid: the library would not reach the signature
 	}
 	if err := checker.CheckCert(principal, cert); err != nil {

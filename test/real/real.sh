@@ -177,7 +177,7 @@ up_kube() {
     --service-account-issuer=https://kubernetes.default.svc --service-account-key-file="$DIR/pki/sa.pub" \
     --service-account-signing-key-file="$DIR/pki/sa.key" --client-ca-file="$DIR/pki/ca.crt" \
     --tls-cert-file="$DIR/pki/apiserver.crt" --tls-private-key-file="$DIR/pki/apiserver.key" \
-    --authorization-mode=Node,RBAC --endpoint-reconciler-type=none
+    --authorization-mode=Node,RBAC --allow-privileged=true --endpoint-reconciler-type=none
   local b64='base64 -w0'
   cat > "$DIR/admin.conf" <<C
 apiVersion: v1

@@ -129,8 +129,14 @@ func (r *Runtime) follow(ctx context.Context) error {
 			case events.ActionDie, events.ActionDestroy:
 				r.table.Delete(m.Actor.ID)
 			default:
-				if err := r.inspect(ctx, m.Actor.ID); err != nil && !errdefs.IsNotFound(err) {
+				e, running, err := r.inspect(ctx, m.Actor.ID)
+				switch {
+				case running:
+					r.table.Put(e.Container, e.Sandbox)
+				case err != nil && !errdefs.IsNotFound(err):
 					return err
+				default:
+					r.table.Delete(m.Actor.ID)
 				}
 			}
 		}
@@ -138,36 +144,47 @@ func (r *Runtime) follow(ctx context.Context) error {
 }
 
 func (r *Runtime) look(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	listCtx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	list, err := r.api.ContainerList(ctx, container.ListOptions{Filters: filters.NewArgs(filters.Arg("label", labelPod))})
+	list, err := r.api.ContainerList(listCtx, container.ListOptions{Filters: filters.NewArgs(filters.Arg("label", labelPod))})
 	if err != nil {
 		return fmt.Errorf("docker: listing containers: %w", err)
 	}
-	r.table.Clear()
+	var all []runtime.Entry
 	for _, c := range list {
-		if err := r.inspect(ctx, c.ID); err != nil && !errdefs.IsNotFound(err) {
+		e, running, err := r.inspect(ctx, c.ID)
+		switch {
+		case errdefs.IsNotFound(err):
+		case err != nil:
 			return err
+		case running:
+			all = append(all, e)
 		}
 	}
+	r.table.Replace(all)
 	return nil
 }
 
-func (r *Runtime) inspect(ctx context.Context, id string) error {
+func (r *Runtime) inspect(ctx context.Context, id string) (e runtime.Entry, running bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	c, err := r.api.ContainerInspect(ctx, id)
 	if err != nil {
-		return fmt.Errorf("docker: inspecting container %.12s: %w", id, err)
+		return e, false, fmt.Errorf("docker: inspecting container %.12s: %w", id, err)
 	}
-	if c.State == nil || !c.State.Running || c.Config == nil {
-		r.table.Delete(id)
-		return nil
+	if c.ContainerJSONBase == nil || c.State == nil || !c.State.Running || c.Config == nil {
+		return e, false, nil
+	}
+	var groups []string
+	if c.HostConfig != nil {
+		groups = c.HostConfig.GroupAdd
 	}
 	l := c.Config.Labels
-	r.table.Put(runtime.Container{
-		Key: runtime.Key{Namespace: l[labelNamespace], Pod: l[labelPod], Container: l[labelContainer]},
-		UID: l[labelUID], ID: c.ID, PID: c.State.Pid, User: c.Config.User, WorkDir: c.Config.WorkingDir,
-	}, l[labelType] == "podsandbox")
-	return nil
+	return runtime.Entry{
+		Container: runtime.Container{
+			Key: runtime.Key{Namespace: l[labelNamespace], Pod: l[labelPod], Container: l[labelContainer]},
+			UID: l[labelUID], ID: c.ID, PID: c.State.Pid, User: c.Config.User, Groups: groups, WorkDir: c.Config.WorkingDir,
+		},
+		Sandbox: l[labelType] == "podsandbox",
+	}, true, nil
 }

@@ -24,13 +24,18 @@ import (
 
 const (
 	grace = 300 * time.Millisecond // for processes to end after SIGHUP
-	drain = time.Second            // for output of a terminal whose program ended
+	drain = time.Second            // of waiting for output of a terminal whose program ended
+	lost  = 3 * time.Second        // of an engine that cannot be asked before an execution counts as lost
 )
 
 // Exec implements runtime.Runtime.
 func (r *Runtime) Exec(ctx context.Context, c runtime.Container, s runtime.Spec) (runtime.Process, error) {
 	if len(s.Argv) == 0 {
 		return nil, errors.New("docker: nothing to execute")
+	}
+	modes, err := proc.ParseModes(s.Modes)
+	if err != nil {
+		return nil, err
 	}
 	opts := container.ExecOptions{
 		User: s.User, Tty: s.TTY, AttachStdin: true, AttachStdout: true, AttachStderr: !s.TTY,
@@ -51,26 +56,26 @@ func (r *Runtime) Exec(ctx context.Context, c runtime.Container, s runtime.Spec)
 		return nil, attachError(s.Argv[0], err)
 	}
 	outR, outW := io.Pipe()
+	errR, errW := io.Pipe()
 	p := &process{
-		api: r, id: created.ID, session: s.Session, conn: hijacked, tty: s.TTY, stdout: outR,
+		pipes: []*io.PipeWriter{outW, errW},
+		api:   r, id: created.ID, session: s.Session, conn: hijacked, tty: s.TTY, stdout: outR,
 		stdin: &halfCloser{conn: hijacked.Conn, write: hijacked.CloseWrite},
 		spoke: make(chan struct{}), ended: make(chan struct{}),
 	}
-	src := &firstRead{r: hijacked.Reader, spoke: p.spoke}
+	p.source.R = &firstRead{r: hijacked.Reader, spoke: p.spoke}
 	if s.TTY {
-		go p.pump(src, outW)
+		go p.pump(outW)
 	} else {
-		errR, errW := io.Pipe()
 		p.stderr = errR
-		go p.demux(src, outW, errW)
+		go p.demux(outW, errW)
 	}
 	if err := p.started(ctx, s); err != nil {
-		_ = outR.Close()
-		if e, ok := p.stderr.(*io.PipeReader); ok {
-			_ = e.Close()
-		}
-		hijacked.Close()
+		p.abandon()
 		return nil, err
+	}
+	if s.TTY && len(modes) > 0 && p.root != (proc.ID{}) {
+		_ = proc.ApplyModes(p.root, modes) // it may have ended already
 	}
 	return p, nil
 }
@@ -93,8 +98,11 @@ type process struct {
 	session string
 	conn    types.HijackedResponse
 	tty     bool
-	pid     int
+	root    proc.ID
 	handle  *proc.Handle // nil where the process was gone before
+	pipes   []*io.PipeWriter
+	source  runtime.Idle // the engine's stream
+	broken  error        // why that did not end in order; set before ended is closed
 	stdin   io.WriteCloser
 	stdout  io.Reader
 	stderr  io.Reader
@@ -120,8 +128,9 @@ func (p *process) started(ctx context.Context, s runtime.Spec) error {
 		case err != nil:
 			return fmt.Errorf("docker: inspecting the exec: %w", err)
 		case info.Pid != 0:
-			p.pid = info.Pid
-			p.handle, _ = proc.Open(info.Pid) // gone already: the engine's word must do
+			if p.handle, _ = proc.Open(info.Pid); p.handle != nil { // else gone already: the engine's word must do
+				p.root = proc.Identify(info.Pid)
+			}
 			if info.Running && s.TTY && s.Size != (tty.Size{}) {
 				// The engine takes a first size only from API 1.42 on; before, the size comes right behind (moby #35407).
 				_ = p.Resize(s.Size)
@@ -129,7 +138,7 @@ func (p *process) started(ctx context.Context, s runtime.Spec) error {
 			return nil
 		case info.ExitCode == 126 || info.ExitCode == 127:
 			return p.refused(ctx, s.Argv[0], info.ExitCode)
-		case info.ExitCode != 0, spoke:
+		case !info.Running && (spoke || info.ExitCode != 0):
 			return nil // it has ended before its process could be seen
 		}
 		select {
@@ -153,7 +162,19 @@ func (p *process) refused(ctx context.Context, program string, code int) error {
 	return &runtime.StartError{Program: program, Code: code, Err: err}
 }
 
-func (p *process) PID() int              { return p.pid }
+// abandon ends what may run of an execution that nobody will hear of.
+func (p *process) abandon() {
+	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	defer cancel()
+	if err := p.Kill(ctx); err != nil {
+		p.api.log("docker: an execution that failed to start: %v", err)
+	}
+	if p.handle != nil {
+		p.handle.Close()
+	}
+}
+
+func (p *process) ID() proc.ID           { return p.root }
 func (p *process) Stdin() io.WriteCloser { return p.stdin }
 func (p *process) Stderr() io.Reader     { return p.stderr }
 
@@ -171,60 +192,75 @@ func (p *process) Resize(s tty.Size) error {
 	return nil
 }
 
-// Wait implements runtime.Process. The end of the output tells of the end of the process: the engine closes the
-// stream after it.
+// Wait implements runtime.Process.
 func (p *process) Wait(ctx context.Context) (runtime.Exit, error) {
 	defer p.conn.Close()
+	exited := make(chan struct{})
 	if p.handle != nil {
+		var watch sync.WaitGroup
+		watch.Go(func() {
+			defer close(exited)
+			p.handle.Wait()
+		})
+		defer watch.Wait()
 		defer p.handle.Close()
 	}
-	exited := make(chan struct{})
-	if p.handle != nil && p.tty {
-		go func() {
-			defer close(exited)
-			p.handle.Wait() // ends with the handle, at the latest
-		}()
+	left := exited // with a terminal, its leader's end is the end, as with sshd
+	if !p.tty {
+		left = nil // without one, whoever holds the output is waited for
 	}
 	select {
 	case <-p.ended:
-	case <-exited:
-		// The session of a terminal ends with its leader, as with sshd; a child that keeps the terminal is not waited for.
-		select {
-		case <-p.ended:
-		case <-time.After(drain):
-		case <-ctx.Done():
-		}
+	case <-left:
+		p.source.Await(ctx, p.ended, drain)
 	case <-ctx.Done():
 		return runtime.Exit{}, ctx.Err()
 	}
-	return p.settle(ctx)
+	return p.settle(ctx, exited)
 }
 
-// settle finds out how the exec ended. The kernel's word is exact, and is there even when the engine is not; the
-// engine closes the stream a little before it knows.
-func (p *process) settle(ctx context.Context) (runtime.Exit, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
+// settle finds out how the exec ended. The kernel's word is exact, but only the engine's tells that the stream ended in
+// order: an engine that is killed ends it too, with output missing. The stream may also end before the process does,
+// when that closes its output.
+func (p *process) settle(ctx context.Context, exited <-chan struct{}) (runtime.Exit, error) {
+	asked := time.Now() // when the engine was last heard of
+	for pause := time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
+		callCtx, cancel := context.WithTimeout(ctx, lost)
+		info, err := p.api.api.ContainerExecInspect(callCtx, p.id)
+		cancel()
+		var status unix.WaitStatus
+		known := false
 		if p.handle != nil {
-			if status, ok := p.handle.Status(); ok {
-				return exitOf(status), nil
-			}
+			status, known = p.handle.Status()
 		}
-		info, err := p.api.api.ContainerExecInspect(ctx, p.id)
 		switch {
-		case err != nil && p.handle == nil:
-			return runtime.Exit{}, fmt.Errorf("docker: the engine does not say how the exec ended: %w", err)
+		case err == nil && p.broken != nil:
+			return runtime.Exit{}, fmt.Errorf("%w: %w", errLost, p.broken)
+		case err == nil && known:
+			return exitOf(status), nil
 		case err == nil && !info.Running:
 			return runtime.Exit{Code: info.ExitCode}, nil
+		case err == nil:
+			asked = time.Now()
+		case ctx.Err() != nil:
+			return runtime.Exit{}, ctx.Err()
+		case known && status.Signal() == unix.SIGKILL && errdefs.IsNotFound(err):
+			return exitOf(status), nil // removed together with its container
+		case errdefs.IsNotFound(err), time.Since(asked) > lost:
+			return runtime.Exit{}, fmt.Errorf("%w: %w", errLost, err)
 		}
 		select {
 		case <-ctx.Done():
-			return runtime.Exit{}, errors.New("docker: the stream of the exec is lost while it runs")
+			return runtime.Exit{}, ctx.Err()
+		case <-exited:
+			exited = nil // now it is a matter of being reaped
+			pause = time.Millisecond
 		case <-time.After(pause):
 		}
 	}
 }
+
+var errLost = errors.New("docker: the engine was lost while the exec ran")
 
 func exitOf(status unix.WaitStatus) runtime.Exit {
 	if status.Signaled() {
@@ -235,23 +271,31 @@ func exitOf(status unix.WaitStatus) runtime.Exit {
 
 // Kill implements runtime.Process.
 func (p *process) Kill(ctx context.Context) error {
-	err := proc.EndTree(ctx, p.session, p.pid, grace)
-	p.end()
+	err := proc.EndTree(ctx, p.session, p.root, grace)
+	p.end(nil)
 	p.conn.Close()
+	for _, w := range p.pipes {
+		_ = w.Close() // nobody may be reading
+	}
 	return err
 }
 
-func (p *process) end() { p.endOnce.Do(func() { close(p.ended) }) }
+func (p *process) end(err error) {
+	p.endOnce.Do(func() {
+		p.broken = err
+		close(p.ended)
+	})
+}
 
-func (p *process) pump(r io.Reader, out *io.PipeWriter) {
-	_, err := io.CopyBuffer(struct{ io.Writer }{out}, r, make([]byte, 64<<10))
+func (p *process) pump(out *io.PipeWriter) {
+	_, err := io.CopyBuffer(struct{ io.Writer }{out}, struct{ io.Reader }{&p.source}, make([]byte, 64<<10))
 	_ = out.CloseWithError(err)
-	p.end()
+	p.end(err)
 }
 
 // demux takes the engine's frames apart: {stream, 0, 0, 0, length as big endian 32 bit}, then the bytes.
-func (p *process) demux(r io.Reader, out, errOut *io.PipeWriter) {
-	br := bufio.NewReaderSize(r, 64<<10)
+func (p *process) demux(out, errOut *io.PipeWriter) {
+	br := bufio.NewReaderSize(&p.source, 64<<10)
 	buf := make([]byte, 64<<10)
 	var head [8]byte
 	for {
@@ -283,7 +327,7 @@ func (p *process) finishDemux(err error, out, errOut *io.PipeWriter) {
 	}
 	_ = out.CloseWithError(err)
 	_ = errOut.CloseWithError(err)
-	p.end()
+	p.end(err)
 }
 
 // firstRead tells when the engine's stream has said something, or has ended.

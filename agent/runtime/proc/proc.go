@@ -34,6 +34,33 @@ type Stat struct {
 	Start   uint64
 }
 
+// ID is a process and no other that gets its number later. The zero value is none.
+type ID struct {
+	PID   int
+	Start uint64 // as Stat has it
+}
+
+// Identify takes a process's identity; the zero ID if there is none of that number.
+func Identify(pid int) ID {
+	st, err := ReadStat(pid)
+	if err != nil {
+		return ID{}
+	}
+	return ID{pid, st.Start}
+}
+
+// Stat reads the process, or fails if it is gone.
+func (id ID) Stat() (Stat, error) {
+	if id.PID <= 0 {
+		return Stat{}, unix.ESRCH
+	}
+	st, err := ReadStat(id.PID)
+	if err == nil && st.Start != id.Start {
+		err = unix.ESRCH
+	}
+	return st, err
+}
+
 // ReadStat reads one process.
 func ReadStat(pid int) (Stat, error) {
 	data, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
@@ -76,7 +103,7 @@ func marked(pid int, session string) bool {
 
 // Tree returns the living processes of a session: those that carry its marker, root's descendants, and whatever
 // shares a terminal session with one of them.
-func Tree(session string, root int) []Stat {
+func Tree(session string, root ID) []Stat {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return nil
@@ -95,7 +122,7 @@ func Tree(session string, root int) []Stat {
 			continue
 		}
 		all[pid] = st
-		if pid == root || marked(pid, session) {
+		if pid == root.PID && st.Start == root.Start || marked(pid, session) {
 			in[pid] = true
 		}
 	}
@@ -127,7 +154,7 @@ func Tree(session string, root int) []Stat {
 
 // EndTree ends every process of a session: SIGHUP and SIGCONT first, as a terminal that goes away does, then SIGKILL
 // to what is left after grace, until nothing is.
-func EndTree(ctx context.Context, session string, root int, grace time.Duration) error {
+func EndTree(ctx context.Context, session string, root ID, grace time.Duration) error {
 	deadline := time.Now().Add(grace)
 	hup := map[int]uint64{}
 	for {
@@ -166,18 +193,18 @@ func signalExactly(st Stat, sig unix.Signal) error {
 	return unix.PidfdSendSignal(fd, sig, nil, 0)
 }
 
-// SignalGroup sends a signal to the foreground process group of pid's terminal, or to pid's own group without one.
-func SignalGroup(pid int, sig unix.Signal) error {
-	st, err := ReadStat(pid)
+// SignalGroup sends a signal to the foreground process group of the process's terminal, or to its own group without one.
+func SignalGroup(id ID, sig unix.Signal) error {
+	st, err := id.Stat()
 	if err != nil {
-		return err
+		return fmt.Errorf("proc: process %d is gone", id.PID)
 	}
 	group := st.Group
 	if st.TPGID > 0 {
 		group = st.TPGID
 	}
 	if group <= 1 {
-		return fmt.Errorf("proc: process %d has no group to signal", pid)
+		return fmt.Errorf("proc: process %d has no group to signal", id.PID)
 	}
 	if err := unix.Kill(-group, sig); err != nil {
 		return fmt.Errorf("proc: signalling group %d: %w", group, err)

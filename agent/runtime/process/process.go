@@ -26,7 +26,7 @@ import (
 // grace is how long processes have to end after SIGHUP.
 const grace = 300 * time.Millisecond
 
-// drain is how long output of a session with a terminal may go on after its program ended.
+// drain is how long output of a terminal is waited for after its program ended.
 const drain = time.Second
 
 // Pod is one pretend pod with one container.
@@ -94,13 +94,14 @@ func (r *Runtime) Exec(_ context.Context, c runtime.Container, s runtime.Spec) (
 	p := &process{cmd: cmd, session: s.Session}
 	var err error
 	if s.TTY {
-		err = p.startTTY(s.Size)
+		err = p.startTTY(s)
 	} else {
 		err = p.startPipes()
 	}
 	if err != nil {
 		return nil, startError(s.Argv[0], err)
 	}
+	p.root = proc.Identify(cmd.Process.Pid) // our child: it keeps its number until Wait
 	return p, nil
 }
 
@@ -138,18 +139,35 @@ func startError(program string, err error) error {
 type process struct {
 	cmd            *exec.Cmd
 	session        string
+	root           proc.ID
 	stdin          io.WriteCloser
 	stdout, stderr *output
 	ptmx           *os.File
 	closeOnce      sync.Once
 }
 
-func (p *process) startTTY(size tty.Size) error {
-	ptmx, err := pty.StartWithSize(p.cmd, &pty.Winsize{Rows: size.Rows, Cols: size.Cols})
+func (p *process) startTTY(s runtime.Spec) error {
+	modes, err := proc.ParseModes(s.Modes)
 	if err != nil {
 		return err
 	}
+	ptmx, tty, err := pty.Open()
+	if err != nil {
+		return err
+	}
+	defer tty.Close()
 	p.ptmx = ptmx
+	if err = p.Resize(s.Size); err == nil {
+		err = proc.SetModes(tty, modes)
+	}
+	if err == nil {
+		p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = tty, tty, tty
+		p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+		err = p.cmd.Start()
+	}
+	if err != nil {
+		return errors.Join(err, ptmx.Close())
+	}
 	p.stdin = nopCloser{ptmx}
 	p.stdout = newOutput(ptmx)
 	return nil
@@ -181,7 +199,7 @@ func (p *process) startPipes() error {
 	return nil
 }
 
-func (p *process) PID() int              { return p.cmd.Process.Pid }
+func (p *process) ID() proc.ID           { return p.root }
 func (p *process) Stdin() io.WriteCloser { return p.stdin }
 func (p *process) Stdout() io.Reader     { return p.stdout }
 
@@ -202,11 +220,15 @@ func (p *process) Resize(s tty.Size) error {
 func (p *process) Wait(ctx context.Context) (runtime.Exit, error) {
 	err := p.cmd.Wait()
 	if p.ptmx != nil {
-		// The session of a terminal ends with its leader, as with sshd; what children still print is not waited for.
-		p.stdout.await(ctx, drain)
+		// The session of a terminal ends with its leader, as with sshd; a child that keeps it is not waited for.
+		p.stdout.Await(ctx, p.stdout.end, drain)
 	} else {
-		p.stdout.await(ctx, 0)
-		p.stderr.await(ctx, 0)
+		for _, o := range []*output{p.stdout, p.stderr} {
+			select {
+			case <-o.end:
+			case <-ctx.Done():
+			}
+		}
 	}
 	p.close()
 	var exit *exec.ExitError
@@ -226,7 +248,7 @@ func (p *process) Wait(ctx context.Context) (runtime.Exit, error) {
 }
 
 func (p *process) Kill(ctx context.Context) error {
-	err := proc.EndTree(ctx, p.session, p.PID(), grace)
+	err := proc.EndTree(ctx, p.session, p.root, grace)
 	p.close()
 	return err
 }
@@ -250,15 +272,18 @@ func (nopCloser) Close() error { return nil }
 
 // output is a stream that knows when it was read to the end.
 type output struct {
+	runtime.Idle
 	f    *os.File
 	once sync.Once
 	end  chan struct{}
 }
 
-func newOutput(f *os.File) *output { return &output{f: f, end: make(chan struct{})} }
+func newOutput(f *os.File) *output {
+	return &output{Idle: runtime.Idle{R: f}, f: f, end: make(chan struct{})}
+}
 
 func (o *output) Read(p []byte) (int, error) {
-	n, err := o.f.Read(p)
+	n, err := o.Idle.Read(p)
 	if err != nil {
 		o.once.Do(func() { close(o.end) })
 		if errors.Is(err, syscall.EIO) || errors.Is(err, os.ErrClosed) {
@@ -266,20 +291,6 @@ func (o *output) Read(p []byte) (int, error) {
 		}
 	}
 	return n, err
-}
-
-func (o *output) await(ctx context.Context, limit time.Duration) {
-	var timer <-chan time.Time
-	if limit > 0 {
-		t := time.NewTimer(limit)
-		defer t.Stop()
-		timer = t.C
-	}
-	select {
-	case <-o.end:
-	case <-ctx.Done():
-	case <-timer:
-	}
 }
 
 func (o *output) close() {

@@ -147,7 +147,7 @@ func signals(ctx context.Context, t *testing.T, r runtime.Runtime, c runtime.Con
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := proc.SignalGroup(p.PID(), sig); err != nil {
+	if err := proc.SignalGroup(p.ID(), sig); err != nil {
 		t.Fatal(err)
 	}
 	if got := collect(ctx, t, p, nil); got.out != "got\n" || got.exit.Code != 7 {
@@ -221,19 +221,19 @@ func tree(ctx context.Context, t *testing.T, r runtime.Runtime, c runtime.Contai
 		rd := newLines(p.Stdout())
 		rd.next(t)
 		go rd.drain()
-		if n := len(proc.Tree(session, p.PID())); n < 5 {
+		if n := len(proc.Tree(session, p.ID())); n < 5 {
 			t.Errorf("tty %v: only %d processes are known", tty, n)
 		}
 		if err := p.Kill(ctx); err != nil {
 			t.Error(err)
 		}
-		if left := proc.Tree(session, p.PID()); len(left) > 0 {
+		if left := proc.Tree(session, p.ID()); len(left) > 0 {
 			t.Errorf("tty %v: left behind: %+v", tty, left)
 		}
 		if _, err := p.Wait(ctx); err != nil && ctx.Err() != nil {
 			t.Errorf("Wait after Kill: %v", err)
 		}
-		if len(proc.Tree(otherSession, bystander.PID())) == 0 {
+		if len(proc.Tree(otherSession, bystander.ID())) == 0 {
 			t.Error("another session was ended too")
 		}
 		if err := bystander.Kill(ctx); err != nil {

@@ -1,0 +1,137 @@
+package access
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/podbastion/podbastion/audit"
+	"github.com/podbastion/podbastion/internal/filewire"
+)
+
+// finish closes the descriptor and tells what became of the transfer.
+func (h *File) finish(abandoned string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return unix.EBADF
+	}
+	h.closed = true
+	last, statErr := h.Stat()
+	if h.mode.Read && h.mode.Write && h.read.bytes > 0 {
+		h.files.emit(h.event(audit.FileRead, 0, h.readOutcome(abandoned, last, statErr)))
+	}
+	var e filewire.Event
+	if h.kind == audit.FileRead {
+		e = h.event(audit.FileRead, h.id, h.readOutcome(abandoned, last, statErr))
+	} else {
+		e = h.event(audit.FileWrite, h.id, h.writeOutcome(abandoned, last, statErr))
+	}
+	err := unix.Close(h.fd)
+	if err != nil && h.kind == audit.FileWrite {
+		e.Outcome, e.Reason = filewire.Partial, err.Error() // some file systems tell only now that a write failed
+	}
+	h.files.emit(e)
+	return err
+}
+
+type outcome struct {
+	word, reason, sum string
+	bytes             int64
+}
+
+func (h *File) event(kind audit.Type, id uint64, o outcome) filewire.Event {
+	return filewire.Event{
+		Type: string(kind), ID: id, Path: filewire.Printable(h.path), Bytes: &o.bytes, SHA256: o.sum,
+		Seconds: time.Since(h.began).Seconds(), Outcome: o.word, Reason: o.reason,
+	}
+}
+
+// readOutcome calls a read complete when every byte from the start to the end passed once, in order.
+func (h *File) readOutcome(abandoned string, last unix.Stat_t, statErr error) outcome {
+	s := &h.read
+	o := outcome{word: filewire.Partial, reason: h.reason, bytes: s.bytes}
+	switch {
+	case statErr != nil:
+		o.reason = statErr.Error()
+	case o.reason != "":
+	case s.failed:
+		o.reason = "a read failed"
+	case s.broken:
+		o.reason = "not read in order"
+	case !h.end && s.next < last.Size:
+		o.reason = "not read to the end"
+		if abandoned != "" {
+			o.reason = abandoned
+		}
+	case last.Size != h.first.Size && h.kind == audit.FileRead || s.next < last.Size,
+		last.Mtim != h.first.Mtim && h.kind == audit.FileRead:
+		o.reason = "changed while it was read"
+		o.sum = s.hex()
+	default:
+		o.word, o.sum = filewire.Complete, s.hex()
+	}
+	return o
+}
+
+// writeOutcome calls a write complete when the client closed it and no write failed. The sum is that of the file as it
+// stands.
+func (h *File) writeOutcome(abandoned string, last unix.Stat_t, statErr error) outcome {
+	s := &h.written
+	o := outcome{word: filewire.Partial, reason: h.reason, bytes: s.bytes}
+	switch {
+	case statErr != nil:
+		o.reason = statErr.Error()
+	case o.reason != "":
+	case s.failed:
+		o.reason = "a write failed"
+	case abandoned != "":
+		o.reason = abandoned
+	case h.expect >= 0 && s.next != h.expect:
+		o.reason = "shorter than announced"
+	default:
+		o.word = filewire.Complete
+		o.sum, o.reason = h.writtenSum(last)
+	}
+	return o
+}
+
+func (h *File) writtenSum(last unix.Stat_t) (sum, reason string) {
+	if !h.written.broken && h.written.next == last.Size {
+		return h.written.hex(), ""
+	}
+	if !h.reread && !h.mode.Read {
+		return "", "no sum: not written from start to end, and not readable"
+	}
+	if last.Size > maxReread {
+		return "", "no sum: not written from start to end, and too large to be read again"
+	}
+	all := sha256.New()
+	buf := make([]byte, 256<<10)
+	for off := int64(0); ; {
+		n, err := pread(h.fd, buf, off)
+		if err != nil {
+			return "", "no sum: " + err.Error()
+		}
+		if n == 0 {
+			return hex.EncodeToString(all.Sum(nil)), ""
+		}
+		if off += int64(n); off > maxReread {
+			return "", "no sum: it grew too large to be read again"
+		}
+		all.Write(buf[:n])
+	}
+}
+
+// futimens is utimensat(2) on the descriptor itself.
+func futimens(fd int, atime, mtime unix.Timespec) error {
+	times := [2]unix.Timespec{atime, mtime}
+	_, _, errno := unix.Syscall6(unix.SYS_UTIMENSAT, uintptr(fd), 0, uintptr(unsafe.Pointer(&times)), 0, 0, 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}

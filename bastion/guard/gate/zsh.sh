@@ -1,0 +1,77 @@
+# Read as .zshenv from a folder of its own, which goes away first; the nonce is set above.
+zmodload -F zsh/files b:zf_rm && zf_rm -r -f -- $__podbastion_dir
+if (( ${+__podbastion_zdotdir} )); then ZDOTDIR=$__podbastion_zdotdir; else unset ZDOTDIR; fi
+unset __podbastion_dir __podbastion_zdotdir
+zmodload -u zsh/files
+
+typeset -gi __podbastion_count=0
+typeset -g __podbastion_passed
+
+__podbastion_tell() {
+  emulate -L zsh
+  local LC_ALL=C
+  printf '\e]7770;%s;%s\x1f%q\x1f%q\a' "$__podbastion_nonce" "$@" >/dev/tty
+}
+
+# __podbastion_ask FUNCTION: tells the pending line and waits; true when it may run.
+__podbastion_ask() {
+  emulate -L zsh
+  local reply text=$PREBUFFER$BUFFER expanded
+  __podbastion_expanded
+  (( ++__podbastion_count ))
+  __podbastion_tell "l;$__podbastion_count;$1" "$text" "$expanded"
+  IFS= read -r -s -d . reply </dev/tty
+  [[ $reply == "$__podbastion_nonce;$__podbastion_count;run" ]]
+}
+
+# Sets expanded to the pending line after history expansion, and leaves the line as it was.
+__podbastion_expanded() {
+  expanded=$text
+  [[ -o banghist && ( $BUFFER == *"${histchars[1]:-!}"* || $BUFFER == *'^'* ) ]] || return 0
+  local buffer=$BUFFER cursor=$CURSOR
+  zle expand-history
+  expanded=$PREBUFFER$BUFFER BUFFER=$buffer CURSOR=$cursor
+}
+
+# Stands before each widget that accepts a line.
+__podbastion_accept() {
+  if __podbastion_ask $WIDGET; then
+    __podbastion_passed=$BUFFER
+    zle __podbastion_own_$WIDGET -- "$@"
+  fi
+}
+
+# Whatever got here without having been asked about is asked about now, and emptied if it may not run.
+__podbastion_finish() {
+  [[ $BUFFER == "$__podbastion_passed" ]] || __podbastion_ask finish || BUFFER=
+  __podbastion_passed=
+  (( ! ${+widgets[__podbastion_own_finish]} )) || zle __podbastion_own_finish -- "$@"
+}
+
+__podbastion_told() { __podbastion_tell "q;0;ask" "$PREBUFFER$BUFFER" "" }
+
+__podbastion_wrap() {
+  local widget map
+  for widget in accept-line accept-and-hold accept-line-and-down-history accept-and-infer-next-history; do
+    (( ! ${+widgets[__podbastion_own_$widget]} )) || continue
+    zle -A $widget __podbastion_own_$widget
+    zle -N $widget __podbastion_accept
+  done
+  if [[ ${widgets[zle-line-finish]-} != user:__podbastion_finish ]]; then
+    (( ! ${+widgets[zle-line-finish]} )) || zle -A zle-line-finish __podbastion_own_finish
+    zle -N zle-line-finish __podbastion_finish
+  fi
+  zle -N __podbastion_told
+  for map in emacs viins vicmd; do bindkey -M $map '\e[7770;7~' __podbastion_told; done
+}
+
+__podbastion_precmd() {
+  local code=$?
+  emulate -L zsh
+  __podbastion_wrap
+  __podbastion_tell "p;$__podbastion_count;$code" "$PWD" ""
+  return $code
+}
+precmd_functions=(__podbastion_precmd)
+
+if [[ -e ${ZDOTDIR:-$HOME}/.zshenv ]]; then source ${ZDOTDIR:-$HOME}/.zshenv; fi

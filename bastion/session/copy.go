@@ -1,0 +1,273 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/podbastion/podbastion/bastion/bridge"
+	"github.com/podbastion/podbastion/internal/tty"
+)
+
+const (
+	smallBuffer = 2 << 10  // what one idle direction holds
+	bigBuffer   = 32 << 10 // what a busy one borrows: a packet of the SSH library
+	limitTick   = 30 * time.Second
+)
+
+// big lends buffers to directions that are busy. It is shared by all sessions and holds nothing of any.
+var big = sync.Pool{New: func() any { b := make([]byte, bigBuffer); return &b }}
+
+// clock is when something last happened.
+type clock struct{ nanos atomic.Int64 }
+
+func newClock() *clock {
+	c := &clock{}
+	c.touch()
+	return c
+}
+
+func (c *clock) touch()               { c.nanos.Store(time.Now().UnixNano()) }
+func (c *clock) since() time.Duration { return time.Since(time.Unix(0, c.nanos.Load())) }
+
+// copier moves a session's bytes.
+type copier struct {
+	run      *run
+	live     *live
+	recorder *recorder
+	last     *clock                    // of a byte in either direction
+	events   func(src io.Reader) error // takes the process' standard error, where that is not for the client
+	in, out  atomic.Int64
+}
+
+// pump copies until src ends. It holds a small buffer while little comes and borrows a big one while much does.
+func pump(dst func(p []byte) error, src io.Reader) error {
+	small := make([]byte, smallBuffer)
+	for {
+		n, err := src.Read(small)
+		if n > 0 {
+			if err := dst(small[:n]); err != nil {
+				return err
+			}
+		}
+		if err == nil && n == len(small) {
+			err = pumpBusy(dst, src)
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// pumpBusy copies until a read does not fill much of the buffer.
+func pumpBusy(dst func(p []byte) error, src io.Reader) error {
+	b := big.Get().(*[]byte)
+	defer big.Put(b)
+	for {
+		n, err := src.Read(*b)
+		if n > 0 {
+			if err := dst((*b)[:n]); err != nil {
+				return err
+			}
+		}
+		if err != nil || n < smallBuffer {
+			return err
+		}
+	}
+}
+
+// result is how a process ended, or that it was lost.
+type result struct {
+	exit bridge.Exit
+	err  error
+}
+
+// run1 starts the process and copies until it ended, or something else ends the session: then the error says what.
+func (c *copier) run1(ctx context.Context, start func(context.Context) (bridge.Process, error)) (bridge.Exit, error) {
+	startCtx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	p, err := start(startCtx)
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			return bridge.Exit{}, cause
+		}
+		return bridge.Exit{}, err
+	}
+	c.run.service.o.Metrics.start.Observe(time.Since(c.run.began).Seconds())
+	ended := make(chan struct{})
+	defer close(ended)
+	broken := make(chan error, 3)
+	go c.input(p) // ends with the client's channel
+	go c.control(ctx, p, ended)
+	done := c.output(p, broken)
+	return c.watch(ctx, p, done, broken)
+}
+
+// input copies the client's bytes to the process and passes its EOF on.
+func (c *copier) input(p bridge.Process) {
+	stdin := p.Stdin()
+	_ = pump(func(b []byte) error { // a process that reads no more is no reason to end; the client's window then fills
+		c.last.touch()
+		n, err := stdin.Write(b)
+		c.in.Add(int64(n))
+		c.run.service.o.Metrics.bytes.WithLabelValues("in").Add(float64(n))
+		return err
+	}, c.run.client.Stdin)
+	_ = stdin.Close()
+}
+
+// output copies what the process writes; the result comes once all of it was written and the process ended.
+func (c *copier) output(p bridge.Process, broken chan<- error) <-chan result {
+	var copies sync.WaitGroup
+	one := func(dst io.Writer, src io.Reader) {
+		if src == nil {
+			return
+		}
+		copies.Go(func() {
+			err := pump(func(b []byte) error {
+				c.last.touch()
+				if err := c.recorder.output(b); err != nil {
+					return err
+				}
+				n, err := dst.Write(b)
+				c.out.Add(int64(n))
+				c.run.service.o.Metrics.bytes.WithLabelValues("out").Add(float64(n))
+				if err != nil {
+					return &End{Reason: "client: takes no more output"}
+				}
+				return nil
+			}, src)
+			if end := (*End)(nil); errors.As(err, &end) {
+				broken <- err // a source that breaks is told by Wait
+			}
+		})
+	}
+	one(c.run.client.Stdout, p.Stdout())
+	switch {
+	case c.events != nil:
+		copies.Go(func() {
+			if err := c.events(p.Stderr()); err != nil {
+				broken <- err
+			}
+		})
+	case c.run.request.Terminal == nil:
+		one(c.run.client.Stderr, p.Stderr())
+	}
+	done := make(chan result, 1)
+	go func() {
+		copies.Wait()
+		exit, err := p.Wait()
+		done <- result{exit, err}
+	}()
+	return done
+}
+
+// control passes window changes and signals on, until the session or the client ends.
+func (c *copier) control(ctx context.Context, p bridge.Process, ended <-chan struct{}) {
+	resizes, signals := c.run.client.Resizes, c.run.client.Signals
+	for {
+		select {
+		case size := <-resizes:
+			c.last.touch()
+			c.resize(p, size)
+		case name := <-signals:
+			signalCtx, cancel := context.WithTimeout(ctx, factsTimeout)
+			if err := p.Signal(signalCtx, name); err != nil {
+				c.run.log().WithError(err).WithField("signal", name).Debug("signal not delivered")
+			}
+			cancel()
+		case <-ended:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (c *copier) resize(p bridge.Process, size tty.Size) {
+	if err := p.Resize(size); err != nil {
+		c.run.log().WithError(err).Debug("resize not delivered")
+		return
+	}
+	c.recorder.resize(size)
+}
+
+// watch waits for the end and holds the role's limits.
+func (c *copier) watch(ctx context.Context, p bridge.Process, done <-chan result, broken <-chan error) (bridge.Exit, error) {
+	began := time.Now()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case r := <-done:
+			if r.err == nil && r.exit.NotStarted != "" {
+				c.run.say("the program could not be started: " + printable(r.exit.NotStarted))
+			}
+			return r.exit, r.err
+		case err := <-broken:
+			if cause := context.Cause(ctx); cause != nil {
+				err = cause
+			}
+			return bridge.Exit{}, c.stop(p, done, err)
+		case <-ctx.Done():
+			return bridge.Exit{}, c.stop(p, done, context.Cause(ctx))
+		case <-timer.C:
+			next, end := c.limits(time.Since(began))
+			if end != nil {
+				return bridge.Exit{}, c.stop(p, done, end)
+			}
+			timer.Reset(next)
+		}
+	}
+}
+
+// limits says whether the role's limits end the session, and when to look again.
+func (c *copier) limits(ran time.Duration) (time.Duration, error) {
+	next := limitTick
+	l := c.live.role.Load().Limits
+	if l.Duration > 0 {
+		if ran >= l.Duration {
+			return 0, c.limit("duration", "the session has lasted "+l.Duration.String()+", which is all that your role permits")
+		}
+		next = min(next, l.Duration-ran)
+	}
+	if l.Idle > 0 {
+		idle := c.last.since()
+		if idle >= l.Idle {
+			return 0, c.limit("idle", "nothing was typed or printed for "+l.Idle.String()+"; your role ends the session then")
+		}
+		next = min(next, l.Idle-idle)
+	}
+	return next, nil
+}
+
+func (c *copier) limit(what, text string) error {
+	e := c.run.event("limit.hit")
+	e.Reason = what
+	if err := c.run.append(e); err != nil {
+		c.run.log().WithError(err).Error("a limit could not be remembered")
+	}
+	return &End{Reason: "limit: " + what, Text: text}
+}
+
+// stop ends the process tree and waits for what it still wrote, but not for ever: a client that takes nothing more, or
+// an agent that does not answer, is left behind.
+func (c *copier) stop(p bridge.Process, done <-chan result, why error) error {
+	if err := p.Close(); err != nil {
+		c.run.log().WithError(err).Warn("closing the process")
+	}
+	timer := time.NewTimer(endTimeout)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+		c.run.client.Abort()
+	}
+	return why
+}

@@ -1,0 +1,105 @@
+package session
+
+import (
+	"context"
+	"crypto/rand"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/podbastion/podbastion/auth"
+	"github.com/podbastion/podbastion/bastion/target"
+)
+
+// newID makes a session's identity: 128 bits and more, fit for file names and paths.
+func newID() string { return strings.ToLower(rand.Text()) }
+
+// live is one session or forward that runs.
+type live struct {
+	id        string
+	principal *auth.Principal
+	target    target.Target
+	role      atomic.Pointer[auth.Role] // of the newest document
+	end       context.CancelCauseFunc   // with an *End
+	notice    func(text string)         // tells the client something; must not block
+	counted   bool                      // against the account's sessions
+}
+
+// register holds what is live, and the limits on how much.
+type register struct {
+	max int
+
+	mu       sync.Mutex // guards all below
+	sessions map[string]*live
+	counts   map[auth.Account]int
+	total    int
+	draining bool
+	empty    chan struct{} // closed when draining and nothing is left
+}
+
+func newRegister(max int) *register {
+	return &register{max: max, sessions: map[string]*live{}, counts: map[auth.Account]int{}, empty: make(chan struct{})}
+}
+
+// enter registers l, or says which limit forbids it.
+func (r *register) enter(l *live) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.draining {
+		return ErrDraining
+	}
+	if l.counted {
+		account, most := l.principal.Account, l.role.Load().Limits.Sessions
+		switch {
+		case most > 0 && r.counts[account] >= most:
+			return ErrSessions
+		case r.max > 0 && r.total >= r.max:
+			return ErrFull
+		}
+		r.counts[account]++
+		r.total++
+	}
+	r.sessions[l.id] = l
+	return nil
+}
+
+func (r *register) leave(l *live) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, ok := r.sessions[l.id]; !ok {
+		return
+	}
+	delete(r.sessions, l.id)
+	if l.counted {
+		r.total--
+		if r.counts[l.principal.Account]--; r.counts[l.principal.Account] <= 0 {
+			delete(r.counts, l.principal.Account)
+		}
+	}
+	if r.draining && len(r.sessions) == 0 {
+		close(r.empty)
+	}
+}
+
+func (r *register) all() []*live {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := make([]*live, 0, len(r.sessions))
+	for _, l := range r.sessions {
+		out = append(out, l)
+	}
+	return out
+}
+
+// drain lets nothing new in. The channel is closed once nothing is left.
+func (r *register) drain() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.draining {
+		r.draining = true
+		if len(r.sessions) == 0 {
+			close(r.empty)
+		}
+	}
+	return r.empty
+}

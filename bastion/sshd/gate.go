@@ -1,0 +1,183 @@
+package sshd
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	glider "github.com/gliderlabs/ssh"
+
+	"github.com/podbastion/podbastion/auth/throttle"
+)
+
+// gate lets connections in, within the limits, and knows those that are there.
+type gate struct {
+	limits   Limits
+	throttle *throttle.Throttle
+	metrics  *Metrics
+
+	mu      sync.Mutex // guards below
+	conns   map[*conn]struct{}
+	sources map[netip.Prefix]int
+	waiting int        // not logged in yet
+	gone    *sync.Cond // a connection went
+}
+
+func newGate(l Limits, t *throttle.Throttle, m *Metrics) *gate {
+	g := &gate{limits: l, throttle: t, metrics: m, conns: map[*conn]struct{}{}, sources: map[netip.Prefix]int{}}
+	g.gone = sync.NewCond(&g.mu)
+	return g
+}
+
+// listen returns a listener that hands out only what the gate lets in. It closes the rest at once, so that no client
+// can keep others from being accepted.
+func (g *gate) listen(ln net.Listener) net.Listener { return &gateListener{ln, g} }
+
+type gateListener struct {
+	net.Listener
+	gate *gate
+}
+
+func (l *gateListener) Accept() (net.Conn, error) {
+	for {
+		raw, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		c, why := l.gate.enter(raw)
+		if c != nil {
+			return c, nil
+		}
+		l.gate.metrics.turnedAway.WithLabelValues(why).Inc()
+		if t, ok := raw.(*net.TCPConn); ok {
+			_ = t.SetLinger(0) // leaves nothing in the kernel
+		}
+		_ = raw.Close()
+	}
+}
+
+func (g *gate) enter(raw net.Conn) (*conn, string) {
+	c := &conn{Conn: raw, gate: g, source: addrPort(raw.RemoteAddr())}
+	c.books = g.throttle.Connection(c.source.Addr())
+	c.network = throttle.Source(c.source.Addr())
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case len(g.conns) >= g.limits.MaxConnections:
+		return nil, "connections"
+	case g.sources[c.network] >= g.limits.MaxPerSource:
+		return nil, "source"
+	case g.waiting >= g.limits.MaxUnauthenticated:
+		return nil, "unauthenticated"
+	}
+	g.conns[c] = struct{}{}
+	g.sources[c.network]++
+	g.waiting++
+	g.metrics.connections.Inc()
+	_ = raw.SetDeadline(time.Now().Add(g.limits.LoginGrace)) // a connection that is broken shows it at the first read
+	return c, ""
+}
+
+func (g *gate) leave(c *conn) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if _, ok := g.conns[c]; !ok {
+		return
+	}
+	delete(g.conns, c)
+	if g.sources[c.network]--; g.sources[c.network] <= 0 {
+		delete(g.sources, c.network)
+	}
+	if !c.loggedIn {
+		g.waiting--
+	}
+	g.metrics.connections.Dec()
+	g.gone.Broadcast()
+}
+
+func (g *gate) closeAll() {
+	g.mu.Lock()
+	all := make([]*conn, 0, len(g.conns))
+	for c := range g.conns {
+		all = append(all, c)
+	}
+	g.mu.Unlock()
+	for _, c := range all {
+		_ = c.Close()
+	}
+}
+
+func (g *gate) wait() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for len(g.conns) > 0 {
+		g.gone.Wait()
+	}
+}
+
+// conn is one client's connection.
+type conn struct {
+	net.Conn
+	gate    *gate
+	source  netip.AddrPort
+	network netip.Prefix
+	books   *throttle.Connection
+
+	loggedIn bool // guarded by gate.mu
+	loginAt  time.Time
+	closed   sync.Once
+	heard    atomic.Int64 // when the last byte came, in nanoseconds
+	alive    sync.Once    // starts the keepalive
+	channels atomic.Int32
+	noMore   atomic.Bool // the client promised to open no more sessions
+	notes    notes
+}
+
+// login counts the connection as logged in, and gives it the time to open its first channel.
+func (c *conn) login() {
+	c.gate.mu.Lock()
+	if !c.loggedIn {
+		c.loggedIn, c.loginAt = true, time.Now()
+		c.gate.waiting--
+	}
+	c.gate.mu.Unlock()
+	_ = c.Conn.SetDeadline(time.Now().Add(c.gate.limits.LoginGrace))
+}
+
+// used lifts the deadline: from the first request on, keepalives tell whether the client is there.
+func (c *conn) used(ctx glider.Context) {
+	c.alive.Do(func() {
+		_ = c.Conn.SetDeadline(time.Time{})
+		c.keepalive(ctx)
+	})
+}
+
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.heard.Store(time.Now().UnixNano())
+	}
+	return n, err
+}
+
+func (c *conn) Close() error {
+	err := c.Conn.Close()
+	c.closed.Do(func() {
+		c.gate.leave(c)
+		c.books.Close()
+	})
+	return err
+}
+
+// SetDeadline does nothing: the library above would lift the deadlines that are set here.
+func (c *conn) SetDeadline(time.Time) error { return nil }
+
+func addrPort(a net.Addr) netip.AddrPort {
+	if t, ok := a.(*net.TCPAddr); ok {
+		ap := t.AddrPort()
+		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	}
+	return netip.AddrPortFrom(netip.IPv4Unspecified(), 0)
+}

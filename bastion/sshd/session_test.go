@@ -1,0 +1,61 @@
+package sshd_test
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+	"golang.org/x/crypto/ssh"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func account(name, key string) string {
+	return "accounts: [{name: " + name + ", keys: [\"" + key + "\"], roles: [dev]}]\n"
+}
+
+// run runs a command and returns its output, errors and exit status.
+func run(t *testing.T, c *ssh.Client, command string, stdin string) (string, string, int) {
+	t.Helper()
+	s, err := c.NewSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var out, errOut bytes.Buffer
+	s.Stdout, s.Stderr, s.Stdin = &out, &errOut, strings.NewReader(stdin)
+	err = s.Run(command)
+	var exit *ssh.ExitError
+	switch {
+	case err == nil:
+		return out.String(), errOut.String(), 0
+	case errors.As(err, &exit):
+		return out.String(), errOut.String(), exit.ExitStatus()
+	}
+	t.Fatalf("%s: %v (stderr %q)", command, err, errOut.String())
+	return "", "", 0
+}
+
+func TestExec(t *testing.T) {
+	key, line := newKey(t)
+	b := start(t, account("alice", line)+rolesHead, nil)
+	c := b.login(t, "alice+web-0", ssh.PublicKeys(key))
+	for _, test := range []struct {
+		command, stdin, out, err string
+		exit                     int
+	}{
+		{command: "echo hello", out: "hello\n"},
+		{command: "echo oops >&2; exit 7", err: "oops\n", exit: 7},
+		{command: "cat; echo end", stdin: "a\nb\x00c\r\n", out: "a\nb\x00c\r\nend\n"},
+		{command: `printf '%s|' "a b" 'c"d'`, out: `a b|c"d|`},
+		{command: "kill -KILL $$", exit: 137},
+		{command: "exit 255", exit: 255},
+	} {
+		out, errOut, exit := run(t, c, test.command, test.stdin)
+		if out != test.out || errOut != test.err || exit != test.exit {
+			t.Errorf("%s: got %q %q %d, want %q %q %d", test.command, out, errOut, exit, test.out, test.err, test.exit)
+		}
+	}
+}

@@ -1,0 +1,148 @@
+// Package filewire is what the bastion and an agent say to each other about files beside the bytes of SFTP or scp
+// themselves: a header before the client's first byte, and a line of JSON for every event. It knows no file system and
+// makes no decision.
+package filewire
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+)
+
+// Protocols that are served.
+const (
+	SFTP = "sftp"
+	SCP  = "scp"
+)
+
+// maxHeader bounds the header: a thousand long globs fit.
+const maxHeader = 1 << 20
+
+// Header says what to serve, and under which rules.
+type Header struct {
+	Protocol string `json:"protocol"`
+	SCP      *Copy  `json:"scp,omitempty"`
+	Rules    Rules  `json:"rules"`
+}
+
+// Copy is the remote side of an scp command.
+type Copy struct {
+	Sink      bool     `json:"sink"` // scp -t: files come; otherwise scp -f: files go
+	Recursive bool     `json:"recursive,omitempty"`
+	Preserve  bool     `json:"preserve,omitempty"`
+	Directory bool     `json:"directory,omitempty"` // the sink must be a directory
+	Paths     []string `json:"paths"`               // globs in which \ quotes; a sink has one
+}
+
+// Rules permit, by kind. An empty list permits nothing of that kind.
+type Rules struct {
+	Upload   []Rule `json:"upload,omitempty"`
+	Download []Rule `json:"download,omitempty"`
+	Remove   []Rule `json:"remove,omitempty"`
+	Rename   []Rule `json:"rename,omitempty"`
+	Mkdir    []Rule `json:"mkdir,omitempty"`
+	Chmod    []Rule `json:"chmod,omitempty"`
+}
+
+// Rule permits on the paths that one of its globs matches, up to MaxSize bytes; nil is no limit.
+type Rule struct {
+	Paths   []string `json:"paths"`
+	MaxSize *int64   `json:"maxSize,omitempty"`
+}
+
+// Outcomes of a file event.
+const (
+	Complete = "complete"
+	Partial  = "partial" // not all of the file, or nobody can tell that it was all
+	Failed   = "failed"
+	Denied   = "denied"
+)
+
+// Event is something that was done to a file, or refused. Open and Notice are no audit events: Open announces a
+// transfer, so that one whose server dies is not forgotten, and a Notice is a line for the client's eyes.
+type Event struct {
+	Type    string  `json:"type"`           // the audit event's type, or Open or Notice
+	ID      uint64  `json:"id,omitempty"`   // pairs an Open with the event that ends it
+	Kind    string  `json:"kind,omitempty"` // of an Open: the type of the event that will end it
+	Path    string  `json:"path,omitempty"`
+	NewPath string  `json:"newPath,omitempty"`
+	Bytes   *int64  `json:"bytes,omitempty"`
+	SHA256  string  `json:"sha256,omitempty"`
+	Seconds float64 `json:"seconds,omitempty"`
+	Outcome string  `json:"outcome,omitempty"`
+	Reason  string  `json:"reason,omitempty"`
+}
+
+// Types of events beside those of the audit log.
+const (
+	Open   = "open"
+	Notice = "notice"
+)
+
+// Printable is a path as an event holds it: JSON cannot carry bytes that are not UTF-8, so such bytes become \xNN.
+func Printable(p string) string {
+	if utf8.ValidString(p) {
+		return p
+	}
+	var b strings.Builder
+	for len(p) > 0 {
+		r, n := utf8.DecodeRuneInString(p)
+		if r == utf8.RuneError && n == 1 {
+			fmt.Fprintf(&b, `\x%02x`, p[0])
+		} else {
+			b.WriteString(p[:n])
+		}
+		p = p[n:]
+	}
+	return b.String()
+}
+
+// WriteHeader writes h with its length before it.
+func WriteHeader(w io.Writer, h Header) error {
+	body, err := json.Marshal(h)
+	if err != nil {
+		return fmt.Errorf("filewire: %w", err)
+	}
+	if len(body) > maxHeader {
+		return errors.New("filewire: the role's file rules are too long")
+	}
+	if _, err := w.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...)); err != nil { // #nosec G115 -- bounded above
+		return fmt.Errorf("filewire: %w", err)
+	}
+	return nil
+}
+
+// ReadHeader is the inverse. It reads no byte beyond the header.
+func ReadHeader(r io.Reader) (Header, error) {
+	var size [4]byte
+	if _, err := io.ReadFull(r, size[:]); err != nil {
+		return Header{}, fmt.Errorf("filewire: no header: %w", err)
+	}
+	n := binary.BigEndian.Uint32(size[:])
+	if n > maxHeader {
+		return Header{}, errors.New("filewire: the header is too long")
+	}
+	body := make([]byte, n)
+	if _, err := io.ReadFull(r, body); err != nil {
+		return Header{}, fmt.Errorf("filewire: the header ends early: %w", err)
+	}
+	var h Header
+	if err := json.Unmarshal(body, &h); err != nil {
+		return Header{}, fmt.Errorf("filewire: the header is not understood: %w", err)
+	}
+	return h, h.check()
+}
+
+func (h Header) check() error {
+	switch {
+	case h.Protocol == SFTP && h.SCP == nil:
+		return nil
+	case h.Protocol == SCP && h.SCP != nil && len(h.SCP.Paths) > 0 && (!h.SCP.Sink || len(h.SCP.Paths) == 1):
+		return nil
+	}
+	return fmt.Errorf("filewire: %q is not a protocol that is served, or lacks its arguments", h.Protocol)
+}

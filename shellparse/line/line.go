@@ -1,0 +1,359 @@
+// Package line reconstructs the command lines that a shell accepts from what passes between a terminal and it: the keys
+// that go in and the screen that comes out. It works for whatever editor the shell has, however the line was typed.
+//
+// Two witnesses are kept apart and then compared: the screen, read from where the prompt ended to where the text ends,
+// and models of the known line editors that replay the keys. Where they agree the line is sure. Where the keys do not
+// tell (completion, history) the screen does; where the screen is spoilt (another program wrote over the line) the keys do.
+//
+// It owns the notion of where a prompt ends and an edited line begins. It refuses to know what the line means (see
+// shellparse/syntax) and whether it may run (see auth/policy). It never decides: it tells what it read and how sure it is.
+package line
+
+import (
+	"github.com/podbastion/podbastion/internal/tty"
+	"github.com/podbastion/podbastion/shellparse/screen"
+)
+
+// Witness names who saw a line.
+type Witness string
+
+// Screen is the only witness of this package.
+const Screen Witness = "screen"
+
+// Confidence is how sure a reading is.
+type Confidence string
+
+// High is for a line that screen and keys both account for; everything else is Low.
+const (
+	Low  Confidence = "low"
+	High Confidence = "high"
+)
+
+// Line is one line as submitted.
+type Line struct {
+	Text       string
+	Witness    Witness
+	Confidence Confidence
+	// Secret tells that keys were typed that the terminal did not show. Text is then empty.
+	Secret bool
+	// Program tells that a program other than a shell seems to read the line.
+	Program bool
+}
+
+// Terminal is what an agent can tell of the terminal at a moment.
+type Terminal struct {
+	Echo, Canonical, ShellForeground bool
+}
+
+// Options tune a Tracker.
+type Options struct {
+	// Terminal asks for the terminal's state now; false means that it is not known. Nil where there is no agent.
+	Terminal func() (Terminal, bool)
+	// OSC is handed each operating system command of the target, as screen.Options.OSC is.
+	OSC func(payload []byte)
+}
+
+// Bounds on what a session can make a Tracker hold.
+const (
+	maxQueue   = 64 << 10
+	maxLimbo   = 64
+	maxLines   = 4096
+	maxHistory = 128
+)
+
+// Tracker follows one session. It is not safe for concurrent use.
+type Tracker struct {
+	opts   Options
+	screen *screen.Screen
+	clock  uint32 // counts calls of Keys; cells carry it
+
+	queue   []byte // keys whose line has not been seen accepted
+	edit    edit
+	open    bool // an editor that switches modes around its prompt is reading
+	openBy  int
+	limbo   []string // lines sent while no prompt was shown, as keys
+	limboAt int      // the screen line of the first of them
+
+	shells   shells
+	kind     kind
+	vi       bool
+	kills    [][]rune
+	history  []string
+	expand   expansion
+	external bool // the line was handed to an editor program
+	kernel   bool // the shell was seen to leave editing to the kernel
+	prefix   bool // the last key was a multiplexer's prefix
+	shadow   *shadow
+	output   []byte // the rest of what Output is working on
+	lf       lastFeed
+
+	lines []Line
+}
+
+// edit is what is known of the line being typed.
+type edit struct {
+	started   bool
+	known     bool       // start is right
+	start     screen.Pos // where the text begins
+	prompt    string     // what stood before it on its row
+	right     string     // what stood behind it then: a right prompt
+	rightGap  int        // and how far it was from the margin
+	stamp     uint32     // clock when it began
+	enter     uint32     // clock of the newest accepting key
+	base      buffer     // text taken over from the screen, before the keys in the queue
+	command   bool       // vi command mode at that point
+	based     bool
+	output    bool // something was written since the newest accepting key
+	disturbed bool
+	lost      bool   // the screen showed something else than the line, and the keys do not tell it
+	open      bool   // an editor that switches modes was reading when it began
+	wrapped   bool   // its prompt's row continues the one above
+	before    string // all that stood before the text on its row: the prompt, and what was left there
+}
+
+type lastFeed struct {
+	line    int
+	printed bool // something was printed after it
+	valid   bool
+}
+
+// New returns a Tracker for a terminal of the given size.
+func New(size tty.Size, opts Options) *Tracker {
+	t := &Tracker{opts: opts, kind: cooked}
+	t.screen = screen.New(size, screen.Options{OSC: opts.OSC, Mode: t.onMode, LineFeed: t.onLineFeed, Clear: t.onClear})
+	t.screen.Track(&t.edit.start)
+	return t
+}
+
+// Screen is the terminal as the user sees it. It must not be written to.
+func (t *Tracker) Screen() *screen.Screen { return t.screen }
+
+// Resize follows the terminal's size.
+func (t *Tracker) Resize(size tty.Size) {
+	t.screen.Resize(size)
+	if t.shadow != nil {
+		t.shadow.screen.Resize(size)
+	}
+}
+
+// Output takes bytes from the target, in order with Keys.
+func (t *Tracker) Output(p []byte) {
+	if len(p) == 0 {
+		return
+	}
+	t.edit.output = true
+	t.output = p
+	_, _ = t.screen.Write(p) // never fails
+	t.shadow.catchUp(t.output)
+	t.output = nil
+}
+
+// Keys takes bytes for the target at the moment that they are forwarded.
+func (t *Tracker) Keys(p []byte) {
+	t.clock++
+	t.screen.SetStamp(t.clock)
+	if t.shadow != nil {
+		t.shadow.screen.SetStamp(t.clock)
+	}
+	p, replies := withoutReplies(p)
+	if t.foreign() {
+		return
+	}
+	if replies && !t.edit.started && (t.open || t.shells.known(left(t.screen, t.screen.Cursor()), false)) {
+		t.begin() // what a shell makes of an answer that it did not expect is no part of its prompt
+	}
+	for _, b := range p {
+		if t.multiplexed(b) {
+			continue
+		}
+		t.key(b)
+	}
+}
+
+// multiplexed tells that a key is a terminal multiplexer's own command: its prefix or the key after it.
+func (t *Tracker) multiplexed(b byte) bool {
+	if t.shells.container == "" || !t.screen.Alt() {
+		return false
+	}
+	if t.prefix {
+		t.prefix = false
+		return true
+	}
+	t.prefix = t.shells.container == "screen" && b == 0x01 || t.shells.container != "screen" && b == 0x02
+	return t.prefix
+}
+
+// foreign tells that a program owns the whole screen, so that keys are nobody's command line.
+func (t *Tracker) foreign() bool { return t.screen.Alt() && t.shells.container == "" }
+
+func (t *Tracker) key(b byte) {
+	if !t.edit.started {
+		t.begin()
+	}
+	if !t.open {
+		switch b {
+		case 0x03, 0x1c, 0x1a:
+			// The kernel throws away what was typed before a signal key.
+			if !t.quoted() {
+				t.queue, t.limbo = nil, nil
+				t.endEdit()
+				return
+			}
+		case 0x04:
+			if n := len(t.queue); !t.edit.based && (n == 0 || t.queue[n-1] == '\r' || t.queue[n-1] == '\n') {
+				if n == 0 {
+					t.endEdit()
+				}
+				return
+			}
+		}
+	}
+	if len(t.queue) >= maxQueue {
+		t.queue = append(t.queue[:0], t.queue[len(t.queue)/2:]...)
+		t.edit.disturbed = true
+	}
+	t.queue = append(t.queue, b)
+	if n, _ := boundary(t.queue); n == len(t.queue) || b == '\r' || b == '\n' || b == 0x0f {
+		t.edit.enter = t.clock
+		t.edit.output = false
+	}
+}
+
+func (t *Tracker) quoted() bool {
+	n := len(t.queue)
+	return n > 0 && t.queue[n-1] == 0x16
+}
+
+// begin notes where a line starts: where the cursor stands when its first key comes.
+func (t *Tracker) begin() {
+	t.settleLimbo()
+	t.endEdit()
+	e := &t.edit
+	e.started, e.known, e.open = true, true, t.open
+	e.stamp = t.clock
+	e.start = t.screen.Cursor()
+	e.before = left(t.screen, e.start)
+	e.prompt = t.promptText(e.before)
+	e.wrapped = t.wrapped(e.start.Line)
+	if t.shadow != nil {
+		t.shadow.start = t.shadow.screen.Cursor()
+	}
+	if p, ok := t.shells.prefix(e.prompt, t.open); ok && t.open {
+		// The editor was given text to begin with.
+		given := len(e.prompt) - len(p)
+		e.prompt = p
+		e.before = e.before[:len(e.before)-given]
+		e.start.Col = column(t.screen, e.start.Line, len(e.before))
+		e.stamp = t.screen.Cell(e.start).Stamp
+		if t.shadow != nil {
+			t.shadow.start.Col = column(t.shadow.screen, t.shadow.start.Line, len(p))
+		}
+	}
+	t.noteRight()
+}
+
+// promptText is the prompt in what stands before the cursor on its row.
+func (t *Tracker) promptText(before string) string {
+	switch {
+	case t.shadow != nil:
+		return left(t.shadow.screen, t.shadow.screen.Cursor())
+	case t.shells.container != "":
+		return afterBorder(before)
+	case !t.open:
+		return t.shells.suffix(before)
+	}
+	return before
+}
+
+func (t *Tracker) endEdit() {
+	start := t.edit.start
+	t.edit = edit{start: start}
+}
+
+// Settle tells that the terminal has been quiet for long enough that all keys so far were taken.
+func (t *Tracker) Settle() {
+	if !t.edit.started {
+		return
+	}
+	if t.swallowed() {
+		n, accepts := boundary(t.queue)
+		if accepts && t.shells.container != "" && t.edit.known {
+			// A multiplexer leaves out the modes that an editor switches off and on again in quick succession.
+			if r := t.read(t.queue[:n-1], t.edit.start.Line, false); r.matched {
+				t.emit(r)
+			}
+		}
+		t.queue = nil
+		t.endEdit()
+		return
+	}
+	n, _ := boundary(t.queue)
+	if n > 0 {
+		if t.open && t.edit.output && t.edit.known {
+			// An accepting key that accepted nothing: it picked from a menu, or broke the line.
+			t.resync()
+		}
+		return
+	}
+	if t.edit.known && len(t.queue) > 0 {
+		t.resync()
+	}
+}
+
+// swallowed tells that a bare prompt stands where the cursor is, drawn after the newest accepting key: whatever is
+// still in the queue was read by a program.
+func (t *Tracker) swallowed() bool {
+	n, _ := boundary(t.queue)
+	if n == 0 || !t.edit.output {
+		return false
+	}
+	cur := t.screen.Cursor()
+	left := left(t.screen, cur)
+	if t.shells.container != "" {
+		left = afterBorder(left)
+	}
+	if !t.shells.known(left, t.open) {
+		return false
+	}
+	if cur.Col == 0 {
+		return t.open
+	}
+	if t.screen.Cell(screen.Pos{Line: cur.Line, Col: cur.Col - 1}).Stamp < t.edit.enter {
+		return false
+	}
+	return true
+}
+
+// Pending is the line that an accepting key would submit now, the echo of all keys having arrived.
+func (t *Tracker) Pending() Line {
+	if !t.edit.started {
+		return Line{Witness: Screen, Confidence: High}
+	}
+	n, _ := boundary(t.queue)
+	keys := t.queue
+	if n > 0 {
+		keys = t.queue[:n-1]
+	}
+	r := t.read(keys, t.lastRow(), true)
+	return t.line(r)
+}
+
+// Take returns the lines accepted since the last call.
+func (t *Tracker) Take() []Line {
+	l := t.lines
+	t.lines = nil
+	return l
+}
+
+// Close tells that nothing more will come. A line whose acceptance was not seen yet counts as accepted.
+func (t *Tracker) Close() {
+	t.Settle()
+	t.settleLimbo()
+	n, accepts := boundary(t.queue)
+	if n == 0 || !accepts || !t.edit.started || t.foreign() {
+		return
+	}
+	r := t.read(t.queue[:n-1], t.lastRow(), true)
+	t.queue = nil
+	t.emit(r)
+}

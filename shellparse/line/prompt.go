@@ -1,0 +1,251 @@
+package line
+
+import (
+	"path"
+	"strings"
+)
+
+// shells is what is known of the shells of a session by their prompts, and of the program that was started last. It is
+// only as good as evidence from a screen can be: an agent's word goes before it.
+type shells struct {
+	prompts   []knownPrompt // newest last
+	pasting   bool          // some shell here asks for bracketed pastes
+	modal     bool          // the shell that was seen last announces its editor
+	last      string        // the newest command line
+	container string        // the terminal multiplexer that was started
+	fresh     bool          // a shell was started and its prompt was not seen yet
+}
+
+// editorKind is how an editor announces that it reads: not at all, by switching modes, bracketed paste among them.
+type editorKind uint8
+
+const (
+	silent editorKind = iota
+	modal
+	pasting
+)
+
+type knownPrompt struct {
+	text  string
+	modal bool
+}
+
+const maxPrompts = 16
+
+func (s *shells) known(left string, modal bool) bool {
+	for _, p := range s.prompts {
+		if p.text == left && p.modal == modal {
+			return true
+		}
+	}
+	return false
+}
+
+// prefix finds the longest known prompt at the start of a text that has more.
+func (s *shells) prefix(text string, modal bool) (string, bool) {
+	best := ""
+	for _, p := range s.prompts {
+		if p.modal == modal && len(p.text) > len(best) && len(p.text) < len(text) && strings.HasPrefix(text, p.text) {
+			best = p.text
+		}
+	}
+	return best, best != ""
+}
+
+// suffix cuts off what a program left before the prompt when it ended without a new line.
+func (s *shells) suffix(left string) string {
+	best := ""
+	for _, p := range s.prompts {
+		if !p.modal && len(p.text) > len(best) && strings.HasSuffix(left, p.text) {
+			best = p.text
+		}
+	}
+	if best == "" {
+		return left
+	}
+	return best
+}
+
+func (s *shells) learn(text string, modal bool) {
+	for i, p := range s.prompts {
+		if p.text == text && p.modal == modal {
+			s.prompts = append(append(s.prompts[:i:i], s.prompts[i+1:]...), p)
+			s.modal = modal
+			return
+		}
+	}
+	if len(s.prompts) == maxPrompts {
+		s.prompts = append([]knownPrompt(nil), s.prompts[1:]...)
+	}
+	s.prompts = append(s.prompts, knownPrompt{text, modal})
+	s.modal = modal
+}
+
+// continuation tells the prompts that shells show inside an unfinished command.
+func continuation(p string) bool {
+	t := strings.TrimSpace(p)
+	if t == ">" {
+		return true
+	}
+	if !strings.HasSuffix(t, ">") {
+		return false
+	}
+	for _, w := range strings.Fields(strings.TrimSuffix(t, ">")) {
+		switch w {
+		case "quote", "dquote", "bquote", "heredoc", "for", "while", "until", "if", "then", "else", "elif", "elif-then",
+			"case", "select", "function", "subsh", "cursh", "cmdsubst", "cmdand", "cmdor", "pipe", "braceparam", "array", "mathsubst", "math", "repeat", "foreach", "errpipe", "always", "cond":
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// isShell tells whether a line read behind this prompt went to a shell, and learns the prompt.
+func (s *shells) isShell(prompt string, ed editorKind) bool {
+	ok := s.looksShell(prompt, ed)
+	modal := ed != silent
+	s.pasting = s.pasting || ok && ed == pasting
+	if ok && !continuation(prompt) || ok && len(s.prompts) == 0 {
+		s.learn(prompt, modal)
+		s.fresh = false
+	}
+	return ok
+}
+
+func (s *shells) looksShell(prompt string, ed editorKind) bool {
+	modal := ed != silent
+	first := len(s.prompts) == 0
+	switch {
+	case first, s.known(prompt, modal), s.fresh:
+		return true
+	case reads(s.last):
+		return false
+	case modal:
+		return ed == pasting || !s.pasting
+	case s.modal:
+		return false
+	case continuation(prompt):
+		return true
+	}
+	return s.changes() && similarEnd(prompt, s.prompts)
+}
+
+// changes tells that the newest command may have changed the prompt.
+func (s *shells) changes() bool {
+	switch program(s.last) {
+	case "cd", "pushd", "popd", "export", ".", "source", "set", "unset", "eval", "exit", "logout", "PS1":
+		return true
+	}
+	return strings.Contains(s.last, "PS1=") || strings.Contains(s.last, "cd ")
+}
+
+func similarEnd(p string, known []knownPrompt) bool {
+	t := strings.TrimRight(p, " ")
+	if t == "" {
+		return false
+	}
+	for _, k := range known {
+		u := strings.TrimRight(k.text, " ")
+		if u != "" && u[len(u)-1] == t[len(t)-1] {
+			return true
+		}
+	}
+	return strings.ContainsRune("$#%>", rune(t[len(t)-1]))
+}
+
+// ran notes a command line that a shell accepted.
+func (s *shells) ran(text string) {
+	s.last = text
+	if startsShell(text) {
+		s.fresh = true
+	}
+	switch p := program(text); p {
+	case "tmux", "screen", "byobu", "zellij", "dtach", "abduco":
+		s.container = p
+		s.fresh = true
+	}
+}
+
+// words splits roughly: enough to know a program's name.
+func words(text string) []string {
+	if i := strings.LastIndexAny(text, ";|&"); i >= 0 && i+1 < len(text) {
+		text = text[i+1:]
+	}
+	f := strings.Fields(text)
+	for len(f) > 0 {
+		w := path.Base(f[0])
+		switch {
+		case strings.Contains(f[0], "=") && !strings.HasPrefix(f[0], "="):
+			if len(f) == 1 {
+				return []string{strings.SplitN(f[0], "=", 2)[0]}
+			}
+			f = f[1:]
+		case w == "sudo" || w == "doas" || w == "env" || w == "exec" || w == "command" || w == "nohup" || w == "nice" || w == "time" || w == "setsid" || w == "busybox" || w == "stdbuf" || w == "builtin":
+			if len(f) == 1 {
+				return f
+			}
+			if w == "sudo" && (f[1] == "-i" || f[1] == "-s" || f[1] == "su") {
+				return []string{"su"}
+			}
+			f = f[1:]
+			for len(f) > 1 && strings.HasPrefix(f[0], "-") {
+				f = f[1:]
+			}
+		default:
+			return f
+		}
+	}
+	return f
+}
+
+func program(text string) string {
+	f := words(text)
+	if len(f) == 0 {
+		return ""
+	}
+	return path.Base(f[0])
+}
+
+// startsShell tells that a command line starts an interactive shell.
+func startsShell(text string) bool {
+	f := words(text)
+	if len(f) == 0 {
+		return false
+	}
+	switch path.Base(f[0]) {
+	case "sh", "bash", "dash", "ash", "zsh", "fish", "ksh", "ksh93", "mksh", "rbash", "static-sh":
+		for i := 1; i < len(f); i++ {
+			a := f[i]
+			switch {
+			case a == "--rcfile" || a == "--init-file" || a == "-o" || a == "+o" || a == "-O":
+				i++
+			case strings.HasPrefix(a, "--"), a == "-":
+			case strings.HasPrefix(a, "-"), strings.HasPrefix(a, "+"):
+				if strings.Contains(a, "c") {
+					return false
+				}
+			default:
+				return false
+			}
+		}
+		return true
+	case "su", "login", "ssh", "chroot", "nsenter", "unshare", "newgrp", "sg", "script", "telnet", "mosh", "runuser", "machinectl":
+		return !strings.Contains(text, " -c ")
+	case "docker", "podman", "kubectl", "crictl", "nerdctl":
+		return strings.Contains(text, "exec") || strings.Contains(text, "run")
+	}
+	return false
+}
+
+// reads tells the programs that are known to read lines themselves.
+func reads(text string) bool {
+	p := program(text)
+	switch p {
+	case "python", "bc", "dc", "sqlite3", "psql", "mysql", "mariadb", "node", "irb", "lua", "php", "perl", "gdb", "ghci",
+		"ftp", "sftp", "redis-cli", "mongo", "mongosh", "vared", "read", "ed", "tclsh", "erl", "iex", "scala", "jshell", "R",
+		"octave", "gnuplot", "nslookup", "fdisk", "parted", "gdisk":
+		return true
+	}
+	return strings.HasPrefix(p, "python") || strings.HasPrefix(p, "lua5") || strings.HasPrefix(p, "ruby")
+}

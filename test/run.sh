@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Runs every test against real parts, with the race detector; starts the parts and stops them again.
+#
+#   test/run.sh [PACKAGE…]     default ./...
+#
+# PODBASTION_REAL_KEEP=1 leaves the parts running for the next run.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+[ $# -gt 0 ] || set -- ./...
+
+test/real/real.sh packages
+export PODBASTION_REAL=${PODBASTION_REAL:-/tmp/podbastion-real-$$}
+[ -n "${PODBASTION_REAL_KEEP:-}" ] || trap 'test/real/real.sh down' EXIT
+eval "$(test/real/real.sh up)"
+
+make build
+export PODBASTION_BIN=$PWD/bin
+go vet ./...
+go vet -tags real ./...
+go test -json -race -tags real -timeout 25m -p 2 "$@" | go run ./test/summary
