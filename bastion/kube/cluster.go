@@ -12,6 +12,7 @@ import (
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
 )
 
 // cluster is one of them, with all that runs for it.
@@ -47,6 +48,7 @@ func newCluster(c Config, feed Feed, o Options) (*cluster, error) {
 func (c *cluster) run(ctx context.Context) error {
 	defer utilnet.CloseIdleConnectionsFor(c.client.http.Transport)
 	g, ctx := errgroup.WithContext(ctx)
+	quiet := klog.NewContext(ctx, klog.Logger{}) // what goes wrong is logged by health, once and with the cluster's name
 	var registered []cache.ResourceEventHandlerRegistration
 	namespaces := c.config.Namespaces
 	if len(namespaces) == 0 {
@@ -65,10 +67,10 @@ func (c *cluster) run(ctx context.Context) error {
 			if r == pods {
 				registered = append(registered, reg)
 			}
-			g.Go(func() error { informer.RunWithContext(ctx); return nil })
+			g.Go(func() error { informer.RunWithContext(quiet); return nil })
 		}
 	}
-	g.Go(func() error { return c.feeder.run(ctx) })
+	g.Go(func() error { c.feeder.run(ctx); return nil })
 	g.Go(func() error { return c.health.run(ctx, c.client.ping) })
 	g.Go(func() error { c.awaitSync(ctx, registered); return nil })
 	return g.Wait()

@@ -2,7 +2,6 @@ package kube
 
 import (
 	"context"
-	"errors"
 
 	"github.com/sirupsen/logrus"
 	"k8s.io/client-go/tools/cache"
@@ -86,68 +85,64 @@ func (r *record) workload(of resource) *workload {
 }
 
 // run feeds until ctx ends.
-func (f *feeder) run(ctx context.Context) error {
+func (f *feeder) run(ctx context.Context) {
 	for {
 		select {
 		case e := <-f.events:
-			if err := f.take(e); err != nil {
-				return err
-			}
+			f.take(e)
 		case <-ctx.Done():
-			return nil
+			return
 		}
 	}
 }
 
 // take handles an event and those that wait behind it, and leaves nothing pending.
-func (f *feeder) take(e event) error {
+func (f *feeder) take(e event) {
 	for {
-		if err := f.one(e); err != nil {
-			return err
-		}
+		f.one(e)
 		select {
 		case e = <-f.events:
 		default:
-			return f.flush()
+			f.flush()
+			return
 		}
 	}
 }
 
-func (f *feeder) one(e event) error {
+func (f *feeder) one(e event) {
 	if e.pod != nil {
 		f.pending = append(f.pending, f.withParent(e.pod))
 		if len(f.pending) < together {
-			return nil
+			return
 		}
 	}
-	if err := f.flush(); err != nil {
-		return err
-	}
+	f.flush()
 	switch {
 	case e.gone != nil:
-		return f.feed.Delete(f.cluster, target.Namespace(e.gone.Namespace), e.gone.Name)
+		f.note(f.feed.Delete(f.cluster, target.Namespace(e.gone.Namespace), e.gone.Name))
 	case e.child != nil:
-		return f.adopt(*e.child, e.parent)
+		f.adopt(*e.child, e.parent)
 	case e.lost != nil:
 		delete(f.parents, *e.lost)
 	case e.caught != nil:
 		close(e.caught)
 	}
-	return nil
 }
 
-// flush writes what is pending. Pods that the feed leaves out are no reason to stop.
-func (f *feeder) flush() error {
-	if len(f.pending) == 0 {
-		return nil
+// flush writes what is pending.
+func (f *feeder) flush() {
+	if len(f.pending) > 0 {
+		f.note(f.feed.Upsert(f.pending...))
+		clear(f.pending)
+		f.pending = f.pending[:0]
 	}
-	err := f.feed.Upsert(f.pending...)
-	clear(f.pending)
-	f.pending = f.pending[:0]
+}
+
+// note logs what the feed did not take. It is no reason to stop: the other pods still matter.
+func (f *feeder) note(err error) {
 	if err != nil {
-		f.log.WithError(err).Warn("pods left out of the index")
+		f.log.WithError(err).Warn("the index leaves something out")
 	}
-	return nil
 }
 
 func (f *feeder) withParent(p *target.Pod) *target.Pod {
@@ -163,17 +158,15 @@ func (f *feeder) withParent(p *target.Pod) *target.Pod {
 }
 
 // adopt notes who made a ReplicaSet or Job, and tells so of its pods that were there before.
-func (f *feeder) adopt(child workload, parent target.Owner) error {
+func (f *feeder) adopt(child workload, parent target.Owner) {
 	if f.parents[child] == parent {
-		return nil
+		return
 	}
 	f.parents[child] = parent
 	scope := target.Scope{Cluster: f.cluster, Namespace: child.ns}
-	var err error
 	for _, p := range f.feed.Find(target.Query{Scope: scope, Owner: child.Name}) {
 		if p.Owners[0] == child.Owner {
-			err = errors.Join(err, f.feed.Upsert(f.withParent(p)))
+			f.note(f.feed.Upsert(f.withParent(p)))
 		}
 	}
-	return err
 }
