@@ -51,6 +51,9 @@ func (r *run) kind() string {
 
 // files serves a transfer. There is no recording: what is to be remembered of it is its events.
 func (r *run) files(ctx context.Context, l *live, resolved route.Resolved, h filewire.Header) (bridge.Exit, error) {
+	if r.service.o.Files == nil {
+		return bridge.Exit{}, &refusal{err: ErrSubsystem, code: exitTransport, text: "the bastion has no such subsystem"}
+	}
 	f := resolved.Role.Files
 	if len(f.Upload)+len(f.Download)+len(f.Remove)+len(f.Rename)+len(f.Mkdir)+len(f.Chmod) == 0 {
 		return bridge.Exit{}, &refusal{err: ErrFiles, code: exitTransport, text: "your role does not permit to copy files"}
@@ -64,7 +67,7 @@ func (r *run) files(ctx context.Context, l *live, resolved route.Resolved, h fil
 	c := &copier{run: r, live: l, recorder: &recorder{run: r}, last: newClock()}
 	required := resolved.Role.Recording == auth.RecordingRequired
 	c.events = func(src io.Reader) error { return r.fileEvents(src, required) }
-	return r.execute(ctx, c, func(ctx context.Context) (bridge.Process, error) { return r.service.o.Bridge.Files(ctx, start) }), nil
+	return r.execute(ctx, c, func(ctx context.Context) (bridge.Process, error) { return r.service.o.Files.Files(ctx, start) }), nil
 }
 
 // fileEvents writes what an agent tells into the audit log. Transfers that are over may overtake one another there;

@@ -82,8 +82,12 @@ type Router interface {
 type Bridge interface {
 	Facts(ctx context.Context, session, account string, t target.Target, user string) (bridge.Facts, error)
 	Exec(ctx context.Context, s bridge.Start) (bridge.Process, error)
-	Files(ctx context.Context, s bridge.FilesStart) (bridge.Process, error)
 	Forward(ctx context.Context, session, account string, t target.Target, port uint16) (io.ReadWriteCloser, error)
+}
+
+// Files serves containers' files; *bridge.Bridge does.
+type Files interface {
+	Files(ctx context.Context, s bridge.FilesStart) (bridge.Process, error)
 }
 
 // Documents hands out the roles document in force; *auth.Source is one.
@@ -95,6 +99,7 @@ type Documents interface {
 type Options struct {
 	Router     Router
 	Bridge     Bridge
+	Files      Files // nil: none are served
 	Documents  Documents
 	Audit      audit.Sink
 	Recordings Recordings // nil: none is possible

@@ -187,7 +187,7 @@ func (t *Tracker) reechoed(line int) {
 // each, and one more.
 func (t *Tracker) settleLimbo() {
 	cur := t.screen.Cursor()
-	prompt := t.left(cur)
+	prompt := left(t.screen, cur)
 	if t.open || prompt == "" || len(t.limbo) == 0 || !t.shells.known(prompt, false) {
 		return
 	}
@@ -195,7 +195,7 @@ func (t *Tracker) settleLimbo() {
 	for l := max(t.limboAt, t.screen.OldestLine()); l <= cur.Line; l++ {
 		s := t.rowText(l)
 		if l == cur.Line {
-			s = t.left(cur)
+			s = left(t.screen, cur)
 		}
 		for len(s) >= len(prompt) && s[:len(prompt)] == prompt {
 			n++

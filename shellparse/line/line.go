@@ -159,7 +159,7 @@ func (t *Tracker) Keys(p []byte) {
 	if t.foreign() {
 		return
 	}
-	if replies && !t.edit.started && (t.open || t.shells.known(t.left(t.screen.Cursor()), false)) {
+	if replies && !t.edit.started && (t.open || t.shells.known(left(t.screen, t.screen.Cursor()), false)) {
 		t.begin() // what a shell makes of an answer that it did not expect is no part of its prompt
 	}
 	for _, b := range p {
@@ -226,29 +226,43 @@ func (t *Tracker) quoted() bool {
 
 // begin notes where a line starts: where the cursor stands when its first key comes.
 func (t *Tracker) begin() {
+	t.settleLimbo()
 	t.endEdit()
 	e := &t.edit
-	e.started, e.known = true, true
+	e.started, e.known, e.open = true, true, t.open
 	e.stamp = t.clock
 	e.start = t.screen.Cursor()
-	e.prompt = t.left(e.start)
-	e.before = e.prompt
-	if t.shells.container != "" {
-		e.prompt = afterBorder(e.prompt)
-	}
-	if !t.open {
-		e.prompt = t.shells.suffix(e.prompt)
-	}
-	e.open = t.open
+	e.before = left(t.screen, e.start)
+	e.prompt = t.promptText(e.before)
 	e.wrapped = t.wrapped(e.start.Line)
+	if t.shadow != nil {
+		t.shadow.start = t.shadow.screen.Cursor()
+	}
 	if p, ok := t.shells.prefix(e.prompt, t.open); ok && t.open {
 		// The editor was given text to begin with.
-		e.start.Col = t.column(e.start.Line, len(p))
-		e.prompt, e.before = p, p
+		given := len(e.prompt) - len(p)
+		e.prompt = p
+		e.before = e.before[:len(e.before)-given]
+		e.start.Col = column(t.screen, e.start.Line, len(e.before))
 		e.stamp = t.screen.Cell(e.start).Stamp
+		if t.shadow != nil {
+			t.shadow.start.Col = column(t.shadow.screen, t.shadow.start.Line, len(p))
+		}
 	}
 	t.noteRight()
-	t.shadow.begin()
+}
+
+// promptText is the prompt in what stands before the cursor on its row.
+func (t *Tracker) promptText(before string) string {
+	switch {
+	case t.shadow != nil:
+		return left(t.shadow.screen, t.shadow.screen.Cursor())
+	case t.shells.container != "":
+		return afterBorder(before)
+	case !t.open:
+		return t.shells.suffix(before)
+	}
+	return before
 }
 
 func (t *Tracker) endEdit() {
@@ -258,7 +272,6 @@ func (t *Tracker) endEdit() {
 
 // Settle tells that the terminal has been quiet for long enough that all keys so far were taken.
 func (t *Tracker) Settle() {
-	t.settleLimbo()
 	if !t.edit.started {
 		return
 	}
@@ -295,7 +308,7 @@ func (t *Tracker) swallowed() bool {
 		return false
 	}
 	cur := t.screen.Cursor()
-	left := t.left(cur)
+	left := left(t.screen, cur)
 	if t.shells.container != "" {
 		left = afterBorder(left)
 	}
@@ -335,6 +348,7 @@ func (t *Tracker) Take() []Line {
 // Close tells that nothing more will come. A line whose acceptance was not seen yet counts as accepted.
 func (t *Tracker) Close() {
 	t.Settle()
+	t.settleLimbo()
 	n, accepts := boundary(t.queue)
 	if n == 0 || !accepts || !t.edit.started || t.foreign() {
 		return

@@ -21,24 +21,24 @@ type reading struct {
 }
 
 // left is the text of a row before a place, blanks included.
-func (t *Tracker) left(p screen.Pos) string {
+func left(scr *screen.Screen, p screen.Pos) string {
 	var b []byte
 	for c := range p.Col {
-		b = t.screen.AppendSent(b, t.screen.Cell(screen.Pos{Line: p.Line, Col: c}))
+		b = scr.AppendSent(b, scr.Cell(screen.Pos{Line: p.Line, Col: c}))
 	}
 	return string(b)
 }
 
 // column is the column at which the first n bytes of a row's text end.
-func (t *Tracker) column(line, n int) int {
+func column(scr *screen.Screen, line, n int) int {
 	var b []byte
-	for c := range t.screen.Used(line) {
+	for c := range scr.Used(line) {
 		if len(b) >= n {
 			return c
 		}
-		b = t.screen.AppendSent(b, t.screen.Cell(screen.Pos{Line: line, Col: c}))
+		b = scr.AppendSent(b, scr.Cell(screen.Pos{Line: line, Col: c}))
 	}
-	return t.screen.Used(line)
+	return scr.Used(line)
 }
 
 // noteRight remembers what stands right of the prompt before anything is typed.
@@ -187,7 +187,7 @@ func (t *Tracker) locate(end int) (at screen.Pos, intact bool) {
 			continue
 		}
 		at := screen.Pos{Line: l, Col: e.start.Col}
-		if t.left(at) == e.before {
+		if left(t.screen, at) == e.before {
 			return at, true
 		}
 	}

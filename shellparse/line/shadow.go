@@ -8,14 +8,12 @@ import "github.com/podbastion/podbastion/shellparse/screen"
 type shadow struct {
 	screen *screen.Screen
 	start  screen.Pos
-	before string
-	fed    bool // the part of the current output up to this point is in
 }
 
 // castShadow begins a shadow when an editor announces itself in the middle of a row.
 func (t *Tracker) castShadow() {
 	t.shadow = nil
-	if t.openBy != modeBracketedPaste || t.screen.Alt() || t.screen.Cursor().Col == 0 {
+	if t.openBy != modeBracketedPaste || t.screen.Alt() || t.screen.Cursor().Col == 0 || t.edit.open {
 		return
 	}
 	t.shadow = &shadow{screen: screen.New(t.screen.Size(), screen.Options{})}
@@ -39,15 +37,6 @@ func (s *shadow) catchUp(p []byte) {
 	}
 }
 
-// begin notes where the line begins on the shadow.
-func (s *shadow) begin() {
-	if s == nil {
-		return
-	}
-	s.start = s.screen.Cursor()
-	s.before = ""
-}
-
 // readShadow reads the line as readline believes to have drawn it, if that is not where it is.
 func (t *Tracker) readShadow(keys []byte, pending bool) (reading, bool) {
 	s := t.shadow
@@ -58,7 +47,7 @@ func (t *Tracker) readShadow(keys []byte, pending bool) (reading, bool) {
 	defer func() { t.screen, t.edit, t.shadow = real, e, s }()
 	t.screen, t.shadow = s.screen, nil
 	t.edit.start = s.start
-	t.edit.before = t.left(s.start)
+	t.edit.before = left(t.screen, s.start)
 	t.edit.wrapped = t.wrapped(s.start.Line)
 	end := t.lastRow()
 	if !pending && t.screen.Cursor().Col == 0 && t.screen.Used(end) == 0 && end > s.start.Line {
