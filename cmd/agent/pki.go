@@ -37,62 +37,23 @@ func makePKI(_ context.Context, args []string, out, errOut io.Writer) error {
 	case flags.NArg() > 0:
 		return usageError("unexpected argument %q", flags.Arg(0))
 	}
-	for _, n := range *nodes {
-		if n == pki.BastionName || n == "" || filepath.Base(n) != n {
-			return usageError("%q cannot be a node's name", n)
-		}
-	}
-	if err := os.MkdirAll(*dir, 0o700); err != nil {
+	made, err := pki.Fill(*dir, *nodes...)
+	if err != nil {
 		return err
 	}
-	return fillPKI(*dir, *nodes, out)
-}
-
-func fillPKI(dir string, nodes []string, out io.Writer) error {
-	at := func(name string) string { return filepath.Join(dir, name) }
-	made := func(name string) { fmt.Fprintln(out, at(name)) }
-	if missing(at("ca.crt")) {
-		ca, err := pki.NewAuthority("podbastion")
+	private, public := filepath.Join(*dir, "grant.key"), filepath.Join(*dir, "grant.pub")
+	if _, err := os.Lstat(private); errors.Is(err, fs.ErrNotExist) {
+		pub, key, err := ed25519.GenerateKey(nil)
 		if err != nil {
 			return err
 		}
-		if err := ca.Save(at("ca.crt"), at("ca.key")); err != nil {
+		if err := errors.Join(grant.SavePrivateKey(private, key), grant.SavePublicKey(public, pub)); err != nil {
 			return err
 		}
-		made("ca.crt")
+		made = append(made, private)
 	}
-	ca, err := pki.LoadAuthority(at("ca.crt"), at("ca.key"))
-	if err != nil {
-		return err
+	for _, name := range made {
+		fmt.Fprintln(out, name)
 	}
-	certs := map[string]string{"bastion": pki.BastionName}
-	for _, n := range nodes {
-		certs["agent-"+n] = n
-	}
-	for file, name := range certs {
-		if !missing(at(file + ".crt")) {
-			continue
-		}
-		if err := ca.Issue(name, at(file+".crt"), at(file+".key")); err != nil {
-			return err
-		}
-		made(file + ".crt")
-	}
-	if !missing(at("grant.key")) {
-		return nil
-	}
-	public, private, err := ed25519.GenerateKey(nil)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(grant.SavePrivateKey(at("grant.key"), private), grant.SavePublicKey(at("grant.pub"), public)); err != nil {
-		return err
-	}
-	made("grant.key")
 	return nil
-}
-
-func missing(path string) bool {
-	_, err := os.Lstat(path)
-	return errors.Is(err, fs.ErrNotExist)
 }
