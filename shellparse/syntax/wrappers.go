@@ -127,6 +127,9 @@ func (r *runner) method() func() {
 	case "at", "batch", "crontab":
 		return r.later
 	}
+	if r.dialect == Fish && r.name == "set" {
+		return r.fishSet
+	}
 	if w, ok := wrappers[r.name]; ok {
 		return func() {
 			if r.name == "watch" {
