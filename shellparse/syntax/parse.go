@@ -40,6 +40,9 @@ func Parse(text string, dialect Dialect) (*Script, error) {
 	case err != nil:
 		return nil, err
 	}
+	if strings.HasPrefix(text, "^") && (dialect == Bash || dialect == Zsh) {
+		c.script.History = true
+	}
 	return &c.script, err
 }
 
