@@ -92,6 +92,9 @@ func (g *Guard) clear(ctx context.Context, d decision, v Verdict) error {
 	if err := g.notice(d, "denied", v); err != nil {
 		return err
 	}
+	if cleared, err := g.clearByGate(ctx); cleared || err != nil {
+		return err
+	}
 	for try := range clearTries {
 		row, before := g.row()
 		if err := g.send([]byte(interrupt)); err != nil {
@@ -111,6 +114,33 @@ func (g *Guard) clear(ctx context.Context, d decision, v Verdict) error {
 	}
 	_ = g.show([]byte("\r\nbastion: the line could not be cleared; the session ends\r\n")) // it ends either way
 	return ErrNotCleared
+}
+
+// clearByGate has the hook empty a line that continues no other.
+func (g *Guard) clearByGate(ctx context.Context) (bool, error) {
+	g.mu.Lock()
+	able := g.hook.state == atPrompt && !g.pasting && g.o.Gate.Clear() != nil
+	g.mu.Unlock()
+	if !able {
+		return false, nil
+	}
+	g.mu.Lock()
+	g.tracker.Output([]byte("\r\n"))
+	g.mu.Unlock()
+	if err := g.show([]byte("\r\n")); err != nil {
+		return false, err
+	}
+	if err := g.tell(g.o.Gate.Clear()); err != nil {
+		return false, err
+	}
+	r, ok := g.ask(ctx, g.mark(), answerTime)
+	if !ok || r.Text != "" {
+		return false, nil
+	}
+	g.mu.Lock()
+	g.tracker.Keys([]byte(interrupt)) // the line is gone for it too
+	g.mu.Unlock()
+	return true, nil
 }
 
 // row is where the line stands, and how much was output so far.

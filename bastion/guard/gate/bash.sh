@@ -30,6 +30,9 @@ __podbastion_ask() {
   __podbastion_tell "q;0;ask" "$READLINE_LINE" "$expanded"
 } 2>/dev/null
 
+# Empties the pending line.
+__podbastion_clear() { READLINE_LINE=; } 2>/dev/null
+
 # __podbastion_next FUNCTION: what the second half of a submit key does.
 __podbastion_next() {
   local map
@@ -90,6 +93,7 @@ __podbastion_wrap() {
     bind -m $map -x '"\e[7770;5~": __podbastion_line edit "\"\\e[7770;6~\\e[7770;1~\\e[7770;2~\""'
     bind -m $map -x '"\e[7770;6~": __podbastion_edit'
     bind -m $map -x '"\e[7770;7~": __podbastion_ask'
+    bind -m $map -x '"\e[7770;8~": __podbastion_clear'
   done
   __podbastion_keys=$(for map in emacs vi-insert vi-command; do
     for kind in accept-line operate-and-get-next insert-comment edit-and-execute-command vi-edit-and-execute-command; do
