@@ -31,9 +31,6 @@ type decision struct {
 
 // conclude remembers a verdict and carries it out.
 func (g *Guard) conclude(ctx context.Context, d decision, v Verdict) error {
-	if v.Incomplete {
-		v.Action, v.Rule = auth.Allow, "" // nothing runs yet, and with the rest of it comes another verdict
-	}
 	if d.command.Unseen {
 		d.command.Line = ""
 	}
@@ -51,6 +48,7 @@ func (g *Guard) conclude(ctx context.Context, d decision, v Verdict) error {
 		}
 		g.last = d.command
 		g.replaced = g.replaced || v.Replaces
+		g.ran = time.Now()
 		return d.run(v)
 	}
 	if d.stay != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/podbastion/podbastion/bastion/guard/gate"
 	"github.com/podbastion/podbastion/internal/tty"
 	"github.com/podbastion/podbastion/shellparse/line"
+	"github.com/podbastion/podbastion/shellparse/syntax"
 )
 
 // Witness names who saw a line.
@@ -30,7 +31,8 @@ const (
 
 // Command is one line that is about to run.
 type Command struct {
-	Line      string // with the lines that it continues
+	Line      string
+	Before    string // the lines that it continues, each with its end
 	Shell     string // name of the shell that reads it; empty when it is not known
 	Directory string // working directory; empty when it is not known
 	Witness   Witness
@@ -45,8 +47,12 @@ type Verdict struct {
 	Rule       string
 	Message    string // the rule's text for the user
 	Reason     string // why, where no rule says it
+	Sure       bool   // of what would run
 	Incomplete bool   // the shell goes on reading: nothing of it runs yet
 	Replaces   bool   // what runs may take the shell's place or be a shell itself
+	// StartsShell says that a shell is started that reads commands from the session.
+	StartsShell bool
+	Defines     []syntax.Definition
 }
 
 // State is what the node tells about the terminal at one moment.
@@ -55,6 +61,7 @@ type State struct {
 	Own             bool   // the session's own shell has the terminal
 	Shell           bool   // whoever has the terminal is a shell that reads commands from it
 	Program         string // name of whoever has the terminal
+	Directory       string // its working directory
 	Reading         bool   // it waits for keys
 	Unread          int    // bytes that nobody has read yet
 }
@@ -131,6 +138,7 @@ type Guard struct {
 	pending  string // lines that the next one continues, as the screen path knows them
 	prompt   string // the prompt before the first of them
 	last     Command
+	ran      time.Time // when a line was let run and the shell was not seen to wait since; zero otherwise
 }
 
 // New makes a guard. Nothing happens before Run.

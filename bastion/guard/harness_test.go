@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/podbastion/podbastion/auth"
+	"github.com/podbastion/podbastion/auth/policy"
 	"github.com/podbastion/podbastion/bastion/guard/gate"
 	"github.com/podbastion/podbastion/internal/tty"
 )
@@ -53,6 +54,7 @@ type setup struct {
 	blind  bool // shells are not told from programs by name
 	files  map[string]string
 	decide func(c Command) Verdict
+	judge  *Judge
 	record func(c Command) error
 	env    []string
 }
@@ -66,6 +68,21 @@ func denyTouch(c Command) Verdict {
 		return Verdict{Action: auth.Deny, Rule: "no-touch", Message: "no touching"}
 	}
 	return Verdict{Action: auth.Allow}
+}
+
+// rules makes a judge of programs.
+func rules(t *testing.T, mode auth.Mode, action auth.Action, programs ...string) *Judge {
+	t.Helper()
+	r := auth.Rule{ID: "rule", Action: action, FileLargerThan: -1, Message: "not here"}
+	for _, name := range programs {
+		g, err := auth.ParseGlob(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Programs = append(r.Programs, g)
+	}
+	p := policy.Compile(&auth.Commands{Mode: mode, Rules: []auth.Rule{r}})
+	return &Judge{Rules: func() *policy.Policy { return p }}
 }
 
 const prompts = "PS1='>> '; PS2='.. '; HISTFILE=/dev/null; unset PROMPT_COMMAND MAIL; alias pwd=pwd\n"
@@ -118,11 +135,17 @@ func newWorld(t *testing.T, s setup) *world {
 		s.decide = denyTouch
 	}
 	o.Decide = func(_ context.Context, c Command) Verdict { return s.decide(c) }
+	if s.judge != nil {
+		s.judge.Home, o.Decide = w.home, s.judge.Decide
+	}
 	o.Record = func(_ context.Context, c Command, v Verdict) error {
 		if s.record != nil {
 			if err := s.record(c); err != nil {
 				return err
 			}
+		}
+		if s.judge != nil {
+			s.judge.Ran(v)
 		}
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -247,7 +270,7 @@ func (w *world) lines() []string {
 	defer w.mu.Unlock()
 	var out []string
 	for _, e := range w.events {
-		out = append(out, string(e.Action)+" "+e.Line)
+		out = append(out, string(e.Action)+" "+e.Before+e.Line)
 	}
 	return out
 }

@@ -21,6 +21,7 @@ const (
 	quietKnown  = 6 * time.Millisecond   // without output, once the shell is known to have read all keys
 	quietBlind  = 30 * time.Millisecond  // without output, where the node tells nothing
 	settleTime  = 500 * time.Millisecond // output that does not end
+	quickTime   = 100 * time.Millisecond // a command that keys wait for
 	pollShort   = 2 * time.Millisecond
 	pollLong    = 50 * time.Millisecond
 	pasteBegin  = "\x1b[200~"
@@ -54,7 +55,7 @@ func (g *Guard) step(ctx context.Context) error {
 	if g.discard {
 		g.discarded()
 	}
-	if awaited.IsZero() && len(g.queue) > 0 {
+	if awaited.IsZero() && g.ran.IsZero() && len(g.queue) > 0 {
 		text = bytes.Clone(g.queue[:g.flowing()])
 		g.consume(len(text))
 	}
@@ -63,6 +64,8 @@ func (g *Guard) step(ctx context.Context) error {
 	switch {
 	case !awaited.IsZero():
 		return g.awaitGate(ctx, awaited)
+	case waiting && !g.ran.IsZero():
+		return g.settled(ctx)
 	case len(text) > 0:
 		return g.text(text)
 	case waiting:
@@ -76,6 +79,37 @@ func (g *Guard) step(ctx context.Context) error {
 	case <-g.done:
 		return ErrClosed
 	}
+}
+
+// settled gives a command that was just let run the time of a quick one before the keys after it go ahead. They are
+// then typed at the next prompt, as a person's would be, and not while the shell is neither here nor there.
+func (g *Guard) settled(ctx context.Context) error {
+	began := g.ran
+	defer func() { g.ran = time.Time{} }()
+	g.hold()
+	defer g.unhold()
+	mark := g.mark()
+	for time.Since(began) < quickTime && ctx.Err() == nil && !g.closed() {
+		if g.await(ctx, pollShort, func() bool {
+			return g.interrupts != mark || len(g.reports) > 0 || g.hook.state == atPrompt
+		}) {
+			return nil
+		}
+		if g.o.Terminal == nil {
+			continue
+		}
+		g.mu.Lock()
+		still := time.Since(g.outputAt) > quietKnown && g.outputAt.After(began)
+		ours := g.hook.state != running || g.hook.continues != ""
+		g.mu.Unlock()
+		if !still || !ours {
+			continue
+		}
+		if st, ok := g.state(ctx); ok && st.Reading && st.Unread == 0 {
+			return nil
+		}
+	}
+	return ctx.Err()
 }
 
 // consume takes bytes off the queue; mu is locked.
@@ -397,6 +431,9 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 	mark := g.mark()
 	settled := g.settle(ctx, mark, known)
 	g.mu.Lock()
+	if settled {
+		g.tracker.Settle()
+	}
 	shown := g.tracker.Pending()
 	prompt := g.promptText()
 	directory := g.hook.directory
@@ -411,10 +448,16 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 		return g.flow() // an empty line
 	}
 	c := Command{Line: shown.Text, Shell: g.o.Shell, Witness: Screen, Sure: settled && shown.Confidence == line.High, Directory: directory}
-	if known && !st.Own {
-		c.Shell, c.Directory = st.Program, ""
+	if known {
+		c.Directory = st.Directory
+		if !st.Own {
+			c.Shell = st.Program
+		}
 	}
 	c.Unsure = !c.Sure
+	if shown.Text == "" && g.typed && g.alternate() {
+		secret = true // the screen is a program's, or made to look so
+	}
 	if secret || key == 0x05 || (key == 'a' || key == 'A') && !g.zsh(c.Shell) {
 		c.Line, c.Unseen = "", key != 'a' && key != 'A'
 		if !c.Unseen {
@@ -422,21 +465,27 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 		}
 	}
 	if g.pending != "" && prompt != g.prompt {
-		c.Line = g.pending + c.Line
+		c.Before = g.pending
 	} else {
 		g.pending, g.prompt = "", prompt
 	}
 	v := g.o.Decide(ctx, c)
 	return g.conclude(ctx, decision{command: c, mark: mark, held: true, run: func(v Verdict) error {
 		g.pending = ""
-		if v.Incomplete && len(c.Line) < maxPending {
-			g.pending = c.Line + "\n"
+		if v.Incomplete && len(c.Before)+len(c.Line) < maxPending {
+			g.pending = c.Before + c.Line + "\n"
 		}
 		return g.release(mark)
 	}}, v)
 }
 
 func (g *Guard) zsh(shell string) bool { return gate.Shell(shell) == gate.Zsh || shell == "" }
+
+func (g *Guard) alternate() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.tracker.Screen().Alt()
+}
 
 // promptText is what stands on the cursor's row up to the line; mu is locked.
 func (g *Guard) promptText() string { return g.tracker.Prompt() }

@@ -93,7 +93,7 @@ func (g *Guard) told(ctx context.Context, r gate.Report) error {
 	h := &g.hook
 	mark, shown, solicited := g.interrupts, h.seen, h.solicited
 	twice := r.Count <= h.count
-	c := Command{Line: g.whole(h.continues, r.Expanded), Shell: g.o.Shell, Directory: h.directory, Witness: Gate, Sure: solicited && !h.doubt && !twice}
+	c := Command{Line: r.Expanded, Before: h.continues, Shell: g.o.Shell, Directory: h.directory, Witness: Gate, Sure: solicited && !h.doubt && !twice}
 	h.count = max(h.count, r.Count)
 	h.awaited, h.solicited = time.Time{}, false
 	g.held = true
@@ -108,7 +108,7 @@ func (g *Guard) told(ctx context.Context, r gate.Report) error {
 	if text := shown.Text; solicited && shown.Confidence == line.High && !shown.Secret && text != "" && text != r.Text && text != r.Expanded && !r.Truncated {
 		// The witnesses contradict each other: what either saw must be permitted.
 		c.Sure = false
-		if other := g.o.Decide(ctx, Command{Line: g.whole(c.Line[:len(c.Line)-len(r.Expanded)], text), Shell: c.Shell, Directory: c.Directory, Witness: Screen}); other.Action == auth.Deny && !other.Incomplete {
+		if other := g.o.Decide(ctx, Command{Line: text, Before: h.continues, Shell: c.Shell, Directory: c.Directory, Witness: Screen}); other.Action == auth.Deny && !other.Incomplete {
 			v = other
 		}
 	}
@@ -118,7 +118,7 @@ func (g *Guard) told(ctx context.Context, r gate.Report) error {
 			g.mu.Lock()
 			g.hook.state, g.hook.continues = running, ""
 			if v.Incomplete {
-				g.hook.continues = c.Line + "\n"
+				g.hook.continues = g.continued(c)
 			}
 			g.mu.Unlock()
 			_, err := g.sendUnless(mark, g.o.Gate.Reply(r.Count, true), false)
@@ -131,12 +131,12 @@ func (g *Guard) told(ctx context.Context, r gate.Report) error {
 	}, v)
 }
 
-// whole joins a line to those that it continues. zsh and fish tell them all at once.
-func (g *Guard) whole(before, text string) string {
-	if g.o.Gate.Shell() != gate.Bash || len(before) > maxPending {
-		return text
+// continued is what the gate's next line continues. zsh and fish tell it themselves.
+func (g *Guard) continued(c Command) string {
+	if g.o.Gate.Shell() != gate.Bash || len(c.Before)+len(c.Line) > maxPending {
+		return "\n"
 	}
-	return before + text
+	return c.Before + c.Line + "\n"
 }
 
 // plausible tells whether a line that the gate told can be the shell's: it is not while a program has the terminal.
@@ -168,12 +168,12 @@ func (g *Guard) viaGate(ctx context.Context, key byte) error {
 	if key != '\r' && key != '\n' && key != 0x0f {
 		return g.flow() // the gate has every key that accepts a line
 	}
-	c := Command{Line: g.whole(continues, shown.Text), Shell: g.o.Shell, Directory: directory, Witness: Screen, Unsure: shown.Confidence != line.High, Unseen: shown.Secret}
+	c := Command{Line: shown.Text, Before: continues, Shell: g.o.Shell, Directory: directory, Witness: Screen, Unsure: shown.Confidence != line.High, Unseen: shown.Secret}
 	if g.o.Gate.Shell() != gate.Fish && shown.Text != "" {
 		if v := g.o.Decide(ctx, c); v.Action == auth.Deny && !v.Incomplete {
 			asked := c
 			if r, ok := g.ask(ctx, mark, answerTime); ok {
-				asked.Line, asked.Witness, asked.Unsure, asked.Unseen = g.whole(continues, r.Expanded), Gate, false, r.Truncated
+				asked.Line, asked.Witness, asked.Unsure, asked.Unseen = r.Expanded, Gate, false, r.Truncated
 				asked.Sure = r.Text == shown.Text
 			} else {
 				g.silent()
