@@ -338,6 +338,9 @@ func (t *Tracker) Pending() Line {
 	return t.line(r)
 }
 
+// Prompt is the text before the line that is being edited; empty before its first key.
+func (t *Tracker) Prompt() string { return t.edit.prompt }
+
 // Take returns the lines accepted since the last call.
 func (t *Tracker) Take() []Line {
 	l := t.lines
