@@ -106,7 +106,7 @@ type deferral struct {
 
 // accept takes the line that ends at row end as submitted by the first n keys.
 func (t *Tracker) accept(n, end int, ended bool) {
-	d := deferral{active: true, n: n, editor: t.editor()}
+	d := deferral{active: true, n: n, editor: t.announced()}
 	if t.edit.known {
 		d.r = t.read(t.queue[:n-1], end, false)
 	} else {
@@ -152,6 +152,9 @@ func (t *Tracker) onLineFeed() {
 		t.expand.feed(t, line)
 	}
 	t.lf = lastFeed{at: t.screen.Cursor(), valid: true}
+	if from := t.screen.Returned(); t.lf.at.Col == 0 && from.Line == line {
+		t.lf.at = from
+	}
 	if t.open || t.foreign() {
 		return
 	}
@@ -180,7 +183,7 @@ func (t *Tracker) onLineFeed() {
 		return
 	}
 	r := t.read(t.queue[:n-1], line, false)
-	if r.sure && !r.matched && similarity(r.keys, r.seen) < 0.5 {
+	if !t.edit.settled && r.sure && !r.matched && similarity(r.keys, r.seen) < 0.5 {
 		return // not the echo of this line
 	}
 	t.submit(r, n, line)

@@ -85,6 +85,8 @@ type Tracker struct {
 	expand   expansion
 	external bool // the line was handed to an editor program
 	kernel   bool // the shell was seen to leave editing to the kernel
+	editor   bool // the shell was seen to edit lines itself
+	answered bool // something was written since the newest key
 	prefix   bool // the last key was a multiplexer's prefix
 	echo     echo
 	fish     bool   // fish was seen: its marks are its own
@@ -110,6 +112,7 @@ type edit struct {
 	output    bool // something was written since the newest accepting key
 	disturbed bool
 	lost      bool   // the screen showed something else than the line, and the keys do not tell it
+	settled   bool   // all keys but an accepting one had been answered for
 	entered   bool   // an accepting key was taken over with the text
 	open      bool   // an editor that switches modes was reading when it began
 	wrapped   bool   // its prompt's row continues the one above
@@ -147,6 +150,7 @@ func (t *Tracker) Output(p []byte) {
 	if !t.fish && len(p) < 4096 {
 		t.fish = bytes.Contains(p, []byte("\u23ce")) || bytes.Contains(p, []byte("\x1b[30m\x1b(B\x1b[m"))
 	}
+	t.answered = true
 	t.output = p
 	_, _ = t.screen.Write(p) // never fails
 	if t.open {
@@ -218,9 +222,12 @@ func (t *Tracker) key(b byte) {
 		t.edit.disturbed = true
 	}
 	t.queue = append(t.queue, b)
+	t.answered = false
 	if n, _ := boundary(t.queue); n == len(t.queue) || b == '\r' || b == '\n' || b == 0x0f {
 		t.edit.enter = t.clock
 		t.edit.output = false
+	} else {
+		t.edit.settled = false
 	}
 }
 
@@ -282,7 +289,7 @@ func (t *Tracker) Settle() {
 		if accepts && t.shells.container != "" && t.edit.known {
 			// A multiplexer leaves out the modes that an editor switches off and on again in quick succession.
 			if r := t.read(t.queue[:n-1], t.edit.start.Line, false); r.matched {
-				t.emit(r, t.editor())
+				t.emit(r, t.announced())
 			}
 		}
 		t.queue = nil
@@ -300,6 +307,13 @@ func (t *Tracker) Settle() {
 			t.resync()
 		}
 		return
+	}
+	if !t.answered && len(t.queue) > 0 {
+		return
+	}
+	t.edit.settled = true
+	if !t.edit.known && t.open {
+		t.find()
 	}
 	if t.edit.known && len(t.queue) > 0 {
 		t.resync()
@@ -368,5 +382,5 @@ func (t *Tracker) Close() {
 	}
 	r := t.read(t.queue[:n-1], t.lastRow(), true)
 	t.queue = nil
-	t.emit(r, t.editor())
+	t.emit(r, t.announced())
 }

@@ -199,7 +199,7 @@ func (t *Tracker) locate(end int) (at screen.Pos, intact bool) {
 		lowest = max(lowest, e.start.Line)
 	}
 	for l := end; l >= lowest; l-- {
-		if t.wrapped(l) != e.wrapped && l != e.start.Line {
+		if t.wrapped(l) != e.wrapped && l != e.start.Line && len(strings.TrimSpace(e.before)) < 4 {
 			continue
 		}
 		at := screen.Pos{Line: l, Col: e.start.Col}
@@ -264,7 +264,7 @@ type guess struct {
 func (t *Tracker) guesses() []guess {
 	g := []guess{{t.kind, t.vi}}
 	kinds := []kind{readline, zle, fish}
-	if t.open && t.kind == cooked {
+	if t.kind == cooked && (t.open || t.editor) {
 		g[0].kind = readline
 	}
 	if !t.open {
@@ -272,7 +272,7 @@ func (t *Tracker) guesses() []guess {
 	}
 	for _, vi := range []bool{false, true} {
 		for _, k := range kinds {
-			if vi && (k == cooked || k == busybox) || g[0] == (guess{k, vi}) {
+			if k == cooked && t.editor || vi && (k == cooked || k == busybox) || g[0] == (guess{k, vi}) {
 				continue
 			}
 			g = append(g, guess{k, vi})
@@ -409,6 +409,15 @@ func (t *Tracker) scrolled(r *reading) bool {
 // line takes, 0 when this row is no line.
 func (t *Tracker) readUnknown(end int) (reading, int) {
 	s := t.rowText(end)
+	if t.open && t.echo.skewed && !t.echo.broken {
+		t.onBelieved(false, func() {
+			last := t.lastRow()
+			if t.screen.Cursor().Col == 0 && t.screen.Used(last) == 0 && last > 0 {
+				last--
+			}
+			s = t.rowText(last)
+		})
+	}
 	rest := t.queue
 	took := 0
 	var first reading
@@ -454,6 +463,43 @@ func (t *Tracker) readUnknown(end int) (reading, int) {
 	return reading{}, 0
 }
 
+// find looks for where a line begins whose first keys were sent before its prompt was shown: what stands before the text
+// that they give.
+func (t *Tracker) find() {
+	end := t.lastRow()
+	s := t.rowText(end)
+	for _, g := range t.guesses() {
+		m := t.replay(t.queue, g.kind, g.vi)
+		if !m.sure || len(m.text) == 0 {
+			continue
+		}
+		n := matchLen(s, m.shows())
+		if n == 0 {
+			continue
+		}
+		e := &t.edit
+		e.start = t.place(t.firstRow(end), len(s)-n)
+		e.before = left(t.screen, e.start)
+		e.prompt = t.promptText(e.before)
+		e.wrapped = t.wrapped(e.start.Line)
+		e.known, e.open = true, true
+		t.echo.broken = true
+		return
+	}
+}
+
+// place is where the first n bytes of a wrapped line end.
+func (t *Tracker) place(line, n int) screen.Pos {
+	for {
+		b := len(left(t.screen, screen.Pos{Line: line, Col: t.screen.Used(line)}))
+		if n < b || !t.screen.Wrapped(line) {
+			return screen.Pos{Line: line, Col: column(t.screen, line, n)}
+		}
+		n -= b
+		line++
+	}
+}
+
 // resync takes over the line from the screen, so that later keys are replayed from there.
 func (t *Tracker) resync() {
 	end := t.lastRow()
@@ -469,6 +515,9 @@ func (t *Tracker) resync() {
 	if r.sure && (t.disturbed(&r) || t.scrolled(&r)) {
 		t.edit.disturbed = t.edit.disturbed || t.disturbed(&r)
 		return
+	}
+	if !t.open && !t.kernel {
+		t.editor = true // what the keys did is not what the kernel would have done
 	}
 	m := t.replay(t.queue, t.kind, t.vi)
 	if t.open && t.echo.skewed && !t.echo.broken {
@@ -526,12 +575,12 @@ func (t *Tracker) line(r reading) Line {
 	if r.blind {
 		l.Text = ""
 	}
-	l.Program = !t.shells.looksShell(r.prompt, t.editor())
+	l.Program = !t.shells.looksShell(r.prompt, t.announced())
 	return l
 }
 
-// editor tells how the editor that reads announces itself.
-func (t *Tracker) editor() editorKind {
+// announced tells how the editor that reads announces itself.
+func (t *Tracker) announced() editorKind {
 	switch {
 	case !t.open:
 		return silent

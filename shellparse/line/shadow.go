@@ -20,7 +20,7 @@ const maxEcho = 16 << 10
 func (t *Tracker) hear() {
 	t.echo = echo{
 		skewed: t.openBy == modeBracketedPaste && t.screen.Cursor().Col > 0,
-		broken: t.openBy != modeBracketedPaste || t.screen.Alt(),
+		broken: t.openBy != modeBracketedPaste || t.screen.Alt() || t.edit.started && t.edit.open,
 	}
 	t.output = t.output[len(t.output)-t.screen.Rest():]
 }
