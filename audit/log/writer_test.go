@@ -19,7 +19,7 @@ type brokenFile struct {
 	synced                int // bytes
 	write, sync, truncate error
 	once                  error // of the next write only
-	short                 int // how much of a failing write arrives
+	short                 int   // how much of a failing write arrives
 	syncs                 int
 	gate                  chan struct{} // when set, each sync takes from it first
 }
