@@ -50,8 +50,14 @@ func (s *Server) exec(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
+	live := newSession(g)
+	if err := s.begin(live); err != nil { // before the answer, so that whoever has that can signal at once
+		http.Error(w, err.Error(), http.StatusConflict)
+		return
+	}
+	defer s.finish(live)
 	conn, _ := r.Context().Value(connKey{}).(*watched)
-	e := &executor{server: s, grant: g, container: c, conn: conn, env: env, modes: modes, size: tty.Size{
+	e := &executor{server: s, live: live, grant: g, container: c, conn: conn, env: env, modes: modes, size: tty.Size{
 		Cols: number(query.Get("columns")), Rows: number(query.Get("rows")),
 	}}
 	remotecommand.ServeExec(w, r, e, g.Pod, g.UID, g.Container, query["command"], opts, 0, streamTimeout, []string{remotecommand.StreamProtocolV4Name})
@@ -83,6 +89,7 @@ func execExtras(query url.Values) (env []string, modes []byte, err error) {
 // executor runs one grant's execution.
 type executor struct {
 	server    *Server
+	live      *session
 	grant     grant.Grant
 	container runtime.Container
 	conn      *watched
@@ -108,6 +115,8 @@ func (s *Server) begin(live *session) error {
 }
 
 func (s *Server) finish(live *session) {
+	live.cancel(nil)
+	live.end()
 	s.mu.Lock()
 	delete(s.sessions, live.id)
 	s.mu.Unlock()
@@ -119,14 +128,8 @@ func (s *Server) finish(live *session) {
 func (e *executor) ExecInContainer(_ context.Context, _, _, _ string, argv []string, in io.Reader, out, errOut io.WriteCloser,
 	terminal bool, resize <-chan remotecommand.TerminalSize, _ time.Duration,
 ) error {
-	ctx, cancel := context.WithCancelCause(context.Background()) // a request's context tells nothing once it is upgraded
-	defer cancel(nil)
-	live := &session{id: e.grant.Session, account: e.grant.Account, cancel: cancel, over: make(chan struct{})}
-	if err := e.server.begin(live); err != nil {
-		return err
-	}
-	defer e.server.finish(live)
-	defer e.server.watcher.add(e.conn, func() { cancel(errors.New("the bastion's connection is gone")) })()
+	live, ctx := e.live, e.live.ctx
+	defer e.server.watcher.add(e.conn, func() { live.cancel(errors.New("the bastion's connection is gone")) })()
 	log := e.server.o.Log.WithFields(logrus.Fields{
 		"session": e.grant.Session, "account": e.grant.Account, "container": e.container.Key.String(),
 	})
@@ -134,17 +137,16 @@ func (e *executor) ExecInContainer(_ context.Context, _, _, _ string, argv []str
 		Session: e.grant.Session, Argv: argv, Env: e.env, User: e.grant.User, TTY: terminal, Size: e.size, Modes: e.modes,
 	})
 	if err != nil {
-		close(live.over)
 		log.WithError(err).Info("exec could not start")
 		return startText(err)
 	}
-	live.setProcess(p)
+	live.start(p.ID())
 	defer e.server.o.Reap(e.grant.Session, p.ID())()
 
 	copied := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		e.kill(p, log)
-		close(live.over)
+		live.end()
 		select {
 		case <-copied:
 		case <-time.After(linger): // the peer does not read what it is to get
@@ -160,11 +162,9 @@ func (e *executor) ExecInContainer(_ context.Context, _, _, _ string, argv []str
 	}
 	if err != nil {
 		e.kill(p, log)
-		close(live.over)
 		log.WithError(err).Warn("exec lost")
 		return err
 	}
-	close(live.over)
 	for _, w := range []io.Closer{out, errOut} {
 		if w != nil {
 			_ = w.Close() // tells the peer that this was all

@@ -18,6 +18,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/podbastion/podbastion/agent"
+	"github.com/podbastion/podbastion/agent/files"
 	"github.com/podbastion/podbastion/agent/runtime"
 	"github.com/podbastion/podbastion/agent/runtime/process"
 	"github.com/podbastion/podbastion/audit"
@@ -104,6 +105,7 @@ func Start(t testing.TB, options ...Option) *Agent {
 	o := agent.Options{
 		Node: Node, Cluster: Cluster, Grants: grant.NewVerifier([]ed25519.PublicKey{public}, nil), Audit: a.Events, Log: log,
 		Runtime:        process.New([]process.Pod{{Namespace: "shop", Name: "web-1", UID: "uid-1", Container: "app", Dir: dir}}),
+		Files:          files.Local{},
 		MaxConnections: 256, Drain: time.Second,
 	}
 	for _, f := range options {

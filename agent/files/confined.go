@@ -28,12 +28,15 @@ const (
 
 // Confined serves containers. Make one with NewConfined; it is safe for concurrent use.
 type Confined struct {
-	program confine.Program
+	program *confine.Program
 	log     logrus.FieldLogger
 }
 
-// NewConfined logs what helpers have to say that is no event.
-func NewConfined(log logrus.FieldLogger) *Confined { return &Confined{log: log} }
+// NewConfined makes one whose helpers are started from an executable whose main calls Main; empty is the running one.
+// It logs what helpers have to say that is no event.
+func NewConfined(log logrus.FieldLogger, program string) *Confined {
+	return &Confined{log: log, program: confine.NewProgram(program)}
+}
 
 // ErrContainerEnded means that the container ended before the session did.
 var ErrContainerEnded = errors.New("files: the container ended")

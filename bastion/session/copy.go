@@ -38,7 +38,8 @@ type copier struct {
 	run      *run
 	live     *live
 	recorder *recorder
-	last     *clock // of a byte in either direction
+	last     *clock                    // of a byte in either direction
+	events   func(src io.Reader) error // takes the process' standard error, where that is not for the client
 	in, out  atomic.Int64
 }
 
@@ -88,10 +89,10 @@ type result struct {
 }
 
 // run1 starts the process and copies until it ended, or something else ends the session: then the error says what.
-func (c *copier) run1(ctx context.Context, start bridge.Start) (bridge.Exit, error) {
+func (c *copier) run1(ctx context.Context, start func(context.Context) (bridge.Process, error)) (bridge.Exit, error) {
 	startCtx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	p, err := c.run.service.o.Bridge.Exec(startCtx, start)
+	p, err := start(startCtx)
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			return bridge.Exit{}, cause
@@ -148,7 +149,14 @@ func (c *copier) output(p bridge.Process, broken chan<- error) <-chan result {
 		})
 	}
 	one(c.run.client.Stdout, p.Stdout())
-	if c.run.request.Terminal == nil {
+	switch {
+	case c.events != nil:
+		copies.Go(func() {
+			if err := c.events(p.Stderr()); err != nil {
+				broken <- err
+			}
+		})
+	case c.run.request.Terminal == nil:
 		one(c.run.client.Stderr, p.Stderr())
 	}
 	done := make(chan result, 1)
@@ -198,8 +206,8 @@ func (c *copier) watch(ctx context.Context, p bridge.Process, done <-chan result
 	for {
 		select {
 		case r := <-done:
-			if r.err == nil && r.exit.NotStarted != "" {
-				c.run.say("the program could not be started: " + printable(r.exit.NotStarted))
+			if r.err == nil {
+				c.explain(r.exit)
 			}
 			return r.exit, r.err
 		case err := <-broken:
@@ -216,6 +224,24 @@ func (c *copier) watch(ctx context.Context, p bridge.Process, done <-chan result
 			}
 			timer.Reset(next)
 		}
+	}
+}
+
+// explain tells the client what the status alone does not: a program that did not start, and a kill that came from
+// outside the process.
+func (c *copier) explain(exit bridge.Exit) {
+	switch {
+	case exit.NotStarted != "":
+		c.run.say("the program could not be started: " + printable(exit.NotStarted))
+	case exit.Signal == "KILL":
+		ctx, cancel := context.WithTimeout(context.Background(), goneTimeout)
+		defer cancel()
+		_, err := c.run.service.o.Bridge.Facts(ctx, c.run.id, string(c.live.principal.Account), c.live.target, c.live.role.Load().User)
+		if errors.Is(err, bridge.ErrGone) {
+			c.run.say("the container has ended")
+			return
+		}
+		c.run.say("the process was killed (SIGKILL): by somebody in the pod, or because the pod has no memory left")
 	}
 }
 

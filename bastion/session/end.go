@@ -45,6 +45,7 @@ var (
 	ErrRecording  = errors.New("session: it cannot be recorded, which the role requires")
 	ErrAudit      = errors.New("session: the audit log does not take events")
 	ErrNoShell    = errors.New("session: the container has no shell")
+	ErrFiles      = errors.New("session: the role permits nothing with files")
 	ErrSubsystem  = errors.New("session: no such subsystem")
 	ErrCredential = errors.New("session: the login's credential or account is no longer good")
 )

@@ -22,6 +22,7 @@ const (
 	factsTimeout = 10 * time.Second // for the agent to tell of the container
 	startTimeout = 30 * time.Second // for the process to run
 	endTimeout   = 10 * time.Second // for a process to be gone after Close
+	goneTimeout  = 2 * time.Second  // for the agent to tell whether a container is gone
 	sayTimeout   = 3 * time.Second  // for a client to take a notice
 	auditTimeout = 10 * time.Second // for an event to be durable
 	denyTime     = 50 * time.Millisecond
@@ -37,6 +38,7 @@ type run struct {
 	began   time.Time
 
 	original string // the command that a forced one replaced
+	protocol string // of a file transfer
 	target   *target.Target
 	say1     sync.Mutex // one notice at a time
 }
@@ -91,6 +93,7 @@ func (s *Service) access(p *auth.Principal) (*auth.Access, error) {
 // on runs the request on a target that it may reach.
 func (r *run) on(ctx context.Context, resolved route.Resolved) (bridge.Exit, error) {
 	r.target = &resolved.Target
+	header, isTransfer := r.transfer(resolved.Role)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	l := &live{id: r.id, principal: r.login.Principal, target: resolved.Target, end: cancel, counted: true, notice: r.sayLater}
@@ -99,6 +102,9 @@ func (r *run) on(ctx context.Context, resolved route.Resolved) (bridge.Exit, err
 		return bridge.Exit{}, limitText(err, resolved.Role)
 	}
 	defer r.service.live.leave(l)
+	if isTransfer {
+		return r.files(ctx, l, resolved, header)
+	}
 
 	factsCtx, stop := context.WithTimeout(ctx, factsTimeout)
 	facts, err := r.service.o.Bridge.Facts(factsCtx, r.id, string(r.login.Principal.Account), resolved.Target, resolved.Role.User)
@@ -114,35 +120,48 @@ func (r *run) on(ctx context.Context, resolved route.Resolved) (bridge.Exit, err
 	if err != nil {
 		return bridge.Exit{}, err
 	}
-	if err := r.append(r.event(audit.SessionStart)); err != nil {
+	if err := r.remember(resolved.Role); err != nil {
 		rec.discard()
-		if resolved.Role.Recording == auth.RecordingRequired {
-			return bridge.Exit{}, &refusal{err: fmt.Errorf("%w: %w", ErrAudit, err), code: exitTransport,
-				text: "the session cannot be remembered as your role requires; try again later or tell your administrator"}
-		}
-		r.log().WithError(err).Error("a session's start could not be remembered")
+		return bridge.Exit{}, err
 	}
-	return r.execute(ctx, l, rec, bridge.Start{
+	start := bridge.Start{
 		Session: r.id, Account: string(r.login.Principal.Account), Target: resolved.Target, User: resolved.Role.User,
 		Argv: argv, Env: r.environment(facts, shell, resolved.Role), TTY: r.request.Terminal != nil, Size: r.size(), Modes: r.modes(),
-	}), nil
+	}
+	c := &copier{run: r, live: l, recorder: rec, last: newClock()}
+	return r.execute(ctx, c, func(ctx context.Context) (bridge.Process, error) { return r.service.o.Bridge.Exec(ctx, start) }), nil
+}
+
+// remember has the session's start in the audit log. When that fails a role that requires recording has no session.
+func (r *run) remember(role *auth.Role) error {
+	err := r.append(r.event(audit.SessionStart))
+	if err == nil {
+		return nil
+	}
+	if role.Recording == auth.RecordingRequired {
+		return &refusal{err: fmt.Errorf("%w: %w", ErrAudit, err), code: exitTransport,
+			text: "the session cannot be remembered as your role requires; try again later or tell your administrator"}
+	}
+	r.log().WithError(err).Error("a session's start could not be remembered")
+	return nil
 }
 
 // execute starts and copies, and remembers the end. From here on a session.start event has its session.end.
-func (r *run) execute(ctx context.Context, l *live, rec *recorder, start bridge.Start) bridge.Exit {
+func (r *run) execute(ctx context.Context, c *copier, start func(context.Context) (bridge.Process, error)) bridge.Exit {
 	m, kind := r.service.o.Metrics, string(r.request.Kind)
 	m.live.WithLabelValues(kind).Inc()
 	m.started.WithLabelValues(kind).Inc()
 	defer m.live.WithLabelValues(kind).Dec()
 	began := time.Now()
-	r.log().WithFields(logrus.Fields{"kind": kind, "tty": start.TTY, "role": l.role.Load().Name}).Info("session starts")
+	r.log().WithFields(logrus.Fields{"kind": kind, "tty": r.request.Terminal != nil, "role": c.live.role.Load().Name}).Info("session starts")
 
-	c := &copier{run: r, live: l, recorder: rec, last: newClock()}
 	exit, err := c.run1(ctx, start)
 	why, reason := "exit", "exit"
 	if err != nil {
 		why, reason = r.tell(err)
 		exit = bridge.Exit{Code: exitTransport}
+	} else if exit.Code == exitNotFound && r.request.Kind == Exec && rsyncServer(r.request.Command) {
+		r.say(noRsync)
 	}
 	r.finish(c, exit, reason, time.Since(began))
 	m.ended.WithLabelValues(why).Inc()
@@ -233,7 +252,7 @@ func (r *run) event(t audit.Type) audit.Event {
 	p := r.login.Principal
 	e := audit.Event{
 		Type: t, Session: r.id, Account: string(p.Account), Source: p.Source.String(), Address: r.login.User,
-		Kind: string(r.request.Kind), TTY: r.request.Terminal != nil,
+		Kind: r.kind(), TTY: r.request.Terminal != nil,
 	}
 	if r.request.Kind != Shell {
 		e.Line = r.request.Command

@@ -85,6 +85,11 @@ type Bridge interface {
 	Forward(ctx context.Context, session, account string, t target.Target, port uint16) (io.ReadWriteCloser, error)
 }
 
+// Files serves containers' files; *bridge.Bridge does.
+type Files interface {
+	Files(ctx context.Context, s bridge.FilesStart) (bridge.Process, error)
+}
+
 // Documents hands out the roles document in force; *auth.Source is one.
 type Documents interface {
 	Current() *auth.Document
@@ -94,6 +99,7 @@ type Documents interface {
 type Options struct {
 	Router     Router
 	Bridge     Bridge
+	Files      Files // nil: none are served
 	Documents  Documents
 	Audit      audit.Sink
 	Recordings Recordings // nil: none is possible

@@ -11,6 +11,7 @@
 package confine
 
 import (
+	"debug/elf"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -34,25 +35,37 @@ type Spec struct {
 	Args   []string `json:"args"` // of the confined program, from its own name on
 }
 
-// Program is a sealed copy of the running executable.
+// Program is a sealed copy of an executable whose main calls Main.
 type Program struct {
+	path string
 	once sync.Once
 	file *os.File
 	err  error
 }
 
+// NewProgram makes one of an executable, of the running one where path is empty.
+func NewProgram(path string) *Program {
+	if path == "" {
+		path = "/proc/self/exe"
+	}
+	return &Program{path: path}
+}
+
 // open makes the copy when it is first needed.
 func (p *Program) open() (*os.File, error) {
-	p.once.Do(func() { p.file, p.err = seal() })
+	p.once.Do(func() { p.file, p.err = seal(p.path) })
 	return p.file, p.err
 }
 
-func seal() (*os.File, error) {
-	self, err := os.Open("/proc/self/exe")
+func seal(path string) (*os.File, error) {
+	self, err := os.Open(path) // #nosec G304 -- our own program
 	if err != nil {
 		return nil, fmt.Errorf("confine: %w", err)
 	}
 	defer self.Close()
+	if err := checkStatic(self); err != nil {
+		return nil, err
+	}
 	fd, err := unix.MemfdCreate("files-helper", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|unix.MFD_EXEC)
 	if errors.Is(err, unix.EINVAL) { // before Linux 6.3 all of them were executable
 		fd, err = unix.MemfdCreate("files-helper", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
@@ -71,6 +84,20 @@ func seal() (*os.File, error) {
 		return nil, errors.Join(fmt.Errorf("confine: a copy in memory: %w", err), copied.Close())
 	}
 	return copied, nil
+}
+
+// checkStatic refuses a program that the container's own dynamic linker would load: it would run the container's code.
+func checkStatic(f *os.File) error {
+	program, err := elf.NewFile(f)
+	if err != nil {
+		return fmt.Errorf("confine: %w", err)
+	}
+	for _, p := range program.Progs {
+		if p.Type == elf.PT_INTERP {
+			return errors.New("confine: the program is linked dynamically: build it with CGO_ENABLED=0")
+		}
+	}
+	return nil
 }
 
 // Command makes the helper's command; its streams are the caller's to set.
