@@ -47,9 +47,6 @@ func realCluster(t *testing.T) *cluster {
 		args := []string{"-H", host, "run", "-d", "--init=false", "--label", "io.kubernetes.pod.namespace=shop", "--label", "io.kubernetes.pod.name=" + image + "-" + suffix,
 			"--label", "io.kubernetes.pod.uid=" + uid, "--label", "io.kubernetes.container.name=app", "--label", "io.kubernetes.docker.type=container",
 			"podbastion/" + image + ":test"}
-		if image == "static" {
-			args = append(args, "/static", "sleep")
-		}
 		out, err := exec.Command("docker", args...).CombinedOutput()
 		if err != nil {
 			t.Fatalf("docker run: %v: %s", err, out)
@@ -122,7 +119,7 @@ func TestOpenSSHExec(t *testing.T) {
 	}{
 		{user: "alice+bash", command: "echo hello; echo oops >&2", out: "hello\n", err: "oops\n"},
 		{user: "alice+bash", command: "exit 1", exit: 1},
-		{user: "alice+bash", command: "no-such-program", err: "bash: line 1: no-such-program: command not found\n", exit: 127},
+		{user: "alice+bash", command: "no-such-program", err: "/bin/bash: line 1: no-such-program: command not found\n", exit: 127},
 		{user: "alice+bash", command: "kill -INT $$", exit: 130},
 		{user: "alice+bash", command: "kill -KILL $$", exit: 137},
 		{user: "alice+bash", command: "exit 255", exit: 255},
@@ -432,6 +429,10 @@ func TestAlgorithms(t *testing.T) {
 	host, port, _ := net.SplitHostPort(w.addr)
 	out, err := exec.Command("ssh-audit", "-n", "-p", port, host).CombinedOutput()
 	text := string(out)
+	// Debian's ssh-audit is older than these two and calls them unknown; it has nothing else to say against them.
+	for _, newer := range []string{"mlkem768x25519-sha256", "kex-strict-s-v00@openssh.com"} {
+		text = regexp.MustCompile(`(\(kex\) `+regexp.QuoteMeta(newer)+`\s+-- )\[warn\] unknown algorithm`).ReplaceAllString(text, "$1[unknown]")
+	}
 	if strings.Contains(text, "[fail]") || strings.Contains(text, "[warn]") || !strings.Contains(text, "mlkem768x25519-sha256") && !strings.Contains(text, "curve25519-sha256") {
 		t.Errorf("ssh-audit (%v):\n%s", err, text)
 	}

@@ -206,8 +206,8 @@ func (c *copier) watch(ctx context.Context, p bridge.Process, done <-chan result
 	for {
 		select {
 		case r := <-done:
-			if r.err == nil && r.exit.NotStarted != "" {
-				c.run.say("the program could not be started: " + printable(r.exit.NotStarted))
+			if r.err == nil {
+				c.explain(r.exit)
 			}
 			return r.exit, r.err
 		case err := <-broken:
@@ -224,6 +224,24 @@ func (c *copier) watch(ctx context.Context, p bridge.Process, done <-chan result
 			}
 			timer.Reset(next)
 		}
+	}
+}
+
+// explain tells the client what the status alone does not: a program that did not start, and a kill that came from
+// outside the process.
+func (c *copier) explain(exit bridge.Exit) {
+	switch {
+	case exit.NotStarted != "":
+		c.run.say("the program could not be started: " + printable(exit.NotStarted))
+	case exit.Signal == "KILL":
+		ctx, cancel := context.WithTimeout(context.Background(), goneTimeout)
+		defer cancel()
+		_, err := c.run.service.o.Bridge.Facts(ctx, c.run.id, string(c.live.principal.Account), c.live.target, c.live.role.Load().User)
+		if errors.Is(err, bridge.ErrGone) {
+			c.run.say("the container has ended")
+			return
+		}
+		c.run.say("the process was killed (SIGKILL): by somebody in the pod, or because the pod has no memory left")
 	}
 }
 

@@ -22,6 +22,7 @@ const (
 	factsTimeout = 10 * time.Second // for the agent to tell of the container
 	startTimeout = 30 * time.Second // for the process to run
 	endTimeout   = 10 * time.Second // for a process to be gone after Close
+	goneTimeout  = 2 * time.Second  // for the agent to tell whether a container is gone
 	sayTimeout   = 3 * time.Second  // for a client to take a notice
 	auditTimeout = 10 * time.Second // for an event to be durable
 	denyTime     = 50 * time.Millisecond
