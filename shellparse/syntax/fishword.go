@@ -70,7 +70,7 @@ func (r *fishReader) finish(w Word, hasBraces bool, start int) ([]Word, error) {
 		return []Word{w}, nil
 	}
 	text, ok := w.Known()
-	if !ok || w.Quoted {
+	if !ok || w.Quoted || strings.Count(text, "{") > maxNestedBraces {
 		return []Word{unknown(r.text[start:r.pos])}, nil
 	}
 	word := &sh.Word{Parts: []sh.WordPart{&sh.Lit{Value: text}}}

@@ -131,6 +131,10 @@ func (r *runner) awkProgram(text string) {
 		switch ch := text[i]; {
 		case ch == '"':
 			_, n := awkString(text[i:])
+			if n == 0 {
+				r.hidden("its program cannot be read")
+				return
+			}
 			i += n - 1
 		case ch == '/' && awkRegexAhead(text[:i]):
 			for i++; i < len(text) && text[i] != '/'; i++ {
@@ -232,9 +236,18 @@ func awkString(text string) (string, int) {
 	return "", 0
 }
 
+// awkRegexAhead says whether a slash behind that text begins an expression rather than divides.
 func awkRegexAhead(before string) bool {
 	before = strings.TrimRight(before, " \t")
-	return before == "" || strings.IndexByte("({,;!~&|\n}", before[len(before)-1]) >= 0
+	if before == "" || strings.IndexByte("({,;!~&|\n}+-*%^<>=?:[", before[len(before)-1]) >= 0 {
+		return true
+	}
+	word := before[strings.LastIndexFunc(before, func(c rune) bool { return c > 127 || !isWordByte(byte(c)) })+1:]
+	switch word {
+	case "print", "printf", "return", "case", "in", "getline", "else", "do":
+		return true
+	}
+	return false
 }
 
 func isWordByte(c byte) bool {

@@ -188,7 +188,7 @@ func (r *runner) trap() {
 			break
 		}
 	}
-	if i+1 >= len(r.words) && r.dialect != Zsh {
+	if i >= len(r.words) || i+1 >= len(r.words) && r.dialect != Zsh {
 		return // a list, or a reset
 	}
 	if t, ok := r.words[i].Known(); ok && (t == "-" || t == "") {

@@ -14,6 +14,7 @@ type collector struct {
 	top     bool
 	script  Script
 	words   int
+	read    int // bytes of code
 	depth   int
 	err     error
 	values  map[string][]string // what variables may hold, as far as the text itself says
@@ -63,6 +64,12 @@ func (c *collector) codeAt(text string, dialect Dialect, at place) error {
 		return ErrTooDeep
 	}
 	defer func() { c.depth-- }()
+	if c.read += len(text); c.read > maxCode {
+		c.fail(ErrTooMany)
+	}
+	if c.err != nil {
+		return c.err
+	}
 	if dialect == Fish {
 		return c.fish(text, at)
 	}
