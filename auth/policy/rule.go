@@ -24,6 +24,7 @@ type rule struct {
 	names []string // the literal base names of its programs
 	open  bool     // it has no programs, or globs among them: the index by name does not find it
 	paths []pattern
+	start string // what a text begins with that the regex, which is anchored, matches
 }
 
 func newRule(r *auth.Rule, index int) *rule {
@@ -39,10 +40,30 @@ func newRule(r *auth.Rule, index int) *rule {
 	if out.open {
 		out.names = nil
 	}
+	if r.Regex != nil {
+		out.start = literalStart(r.Regex.String())
+	}
 	for _, g := range r.Paths {
 		out.paths = append(out.paths, pathGlob(g.String()))
 	}
 	return out
+}
+
+// literalStart is the text that everything begins with which an anchored expression, as the loader writes them,
+// matches. It spares most rules the expression itself.
+func literalStart(expression string) string {
+	body, ok := strings.CutPrefix(expression, `\A(?s:`)
+	if !ok || strings.Contains(body, "|") {
+		return ""
+	}
+	i := strings.IndexAny(body, `\.+*?()[]{}^$`)
+	if i < 0 {
+		return ""
+	}
+	if i > 0 && strings.IndexByte("*?{", body[i]) >= 0 {
+		i-- // the last character may be missing
+	}
+	return body[:i]
 }
 
 // permits says whether the rule needs certainty: what it allows must be what runs.
@@ -136,10 +157,11 @@ func (r *rule) regex(s *subject) answer {
 	if r.Regex == nil {
 		return yes
 	}
-	if s.source != "" && r.Regex.MatchString(s.source) || r.Regex.MatchString(s.text) {
+	matches := func(text string) bool { return strings.HasPrefix(text, r.start) && r.Regex.MatchString(text) }
+	if s.source != "" && matches(s.source) || s.text != s.source && matches(s.text) {
 		return yes
 	}
-	return is(!r.permits() && r.Regex.MatchString(s.line.Text))
+	return is(!r.permits() && s.line.Text != s.source && matches(s.line.Text))
 }
 
 // arguments: an allow rule must name every argument, any other rule one of them. Where an allow rule names flags too,
