@@ -46,7 +46,7 @@ func (o options) hasOne(words []syntax.Word, flag, whole string) answer {
 	for _, w := range words {
 		text, known := w.Known()
 		if !known {
-			if p := w.Prefix(); p == "" && w.HasUnknown() || strings.HasPrefix(p, "-") {
+			if p := w.Prefix(); p == "" && w.HasUnknown() || strings.HasPrefix(p, "-") || w.Split && w.HasText() {
 				out = perhaps
 			}
 			continue

@@ -92,7 +92,7 @@ func (j *judge) words(c *syntax.Command) *rule {
 	}
 	n = j.weigh(n, maybe)
 	if c.Code != "" && n.Action != auth.Deny {
-		answered := c.Shown && r != nil && r.answersForCode() && j.mode == auth.Allowlist
+		answered := r != nil && r.answersForCode(c.CodeIn) && j.mode == auth.Allowlist
 		if !answered {
 			n = j.undecided(n, c.Code)
 		}

@@ -30,8 +30,11 @@ func (p pathPattern) in(g auth.PathGlob, compiled pattern) answer {
 	if s, ok := p.exact(); ok {
 		return is(g.Match(s))
 	}
-	if p == anywhere {
-		return max(perhaps, is(g.String() == "/**"))
+	switch {
+	case g.String() == "/**":
+		return yes
+	case p == anywhere:
+		return perhaps
 	}
 	mine := marked(string(p))
 	switch {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/podbastion/podbastion/auth"
+	"github.com/podbastion/podbastion/shellparse/syntax"
 )
 
 // answer is whether a condition holds.
@@ -69,9 +70,12 @@ func literalStart(expression string) string {
 // permits says whether the rule needs certainty: what it allows must be what runs.
 func (r *rule) permits() bool { return r.Action == auth.Allow }
 
-// answersForCode says whether the rule speaks of what the program is given, and so answers for code in it.
-func (r *rule) answersForCode() bool {
-	return len(r.Arguments) > 0 || len(r.Flags) > 0 || len(r.Paths) > 0 || r.Regex != nil
+// answersForCode says whether the rule speaks of the place where a command's code is, and so answers for it.
+func (r *rule) answersForCode(in syntax.CodePlace) bool {
+	if in == syntax.Nowhere {
+		return false
+	}
+	return len(r.Arguments) > 0 || len(r.Flags) > 0 || r.Regex != nil || in == syntax.InFile && len(r.Paths) > 0
 }
 
 // match holds a rule against a subject: all its conditions must hold.
@@ -208,7 +212,8 @@ func (r *rule) files(s *subject) answer {
 				return no
 			}
 		}
-		return is(len(paths) > 0 || r.FileLargerThan < 0)
+		// cat in a pipeline names no file and reads none. An interpreter that names none runs whatever it is given.
+		return is(len(paths) > 0 || r.FileLargerThan < 0 && !s.cmd.Interpreter)
 	}
 	out := no
 	for _, p := range paths {

@@ -34,6 +34,7 @@ func interpreterOf(name string) (interpreter, bool) {
 }
 
 func (r *runner) interpreter(in interpreter) {
+	r.self().Interpreter = true
 	i := 1
 	for ; i < len(r.words); i++ {
 		text, known := r.words[i].Known()
@@ -49,7 +50,7 @@ func (r *runner) interpreter(in interpreter) {
 		name, _, _ := strings.Cut(text, "=")
 		for _, l := range in.long {
 			if name == l {
-				r.foreign("it is handed code of another language")
+				r.foreign(InArguments, "it is handed code of another language")
 				return
 			}
 		}
@@ -58,7 +59,7 @@ func (r *runner) interpreter(in interpreter) {
 		}
 		for j, ch := range text[1:] {
 			if strings.ContainsRune(in.code, ch) {
-				r.foreign("it is handed code of another language")
+				r.foreign(InArguments, "it is handed code of another language")
 				return
 			}
 			if strings.ContainsRune(in.stops, ch) {
@@ -105,7 +106,7 @@ func (r *runner) awk() {
 		}
 		switch {
 		case strings.HasPrefix(text, "-f") || strings.HasPrefix(text, "--file") || strings.HasPrefix(text, "-i") || strings.HasPrefix(text, "-E") || strings.HasPrefix(text, "-l"):
-			r.foreign("its program is in a file")
+			r.foreign(InFile, "its program is in a file")
 			return
 		case text == "-v" || text == "-F":
 			i++

@@ -173,7 +173,7 @@ func (r *runner) source() {
 		}
 		return
 	}
-	r.foreign("its commands are in a file")
+	r.foreign(InFile, "its commands are in a file")
 }
 
 func (r *runner) trap() {
@@ -415,7 +415,7 @@ func (r *runner) gdb() {
 			r.inner(i + 1)
 			return
 		case "-ex", "--ex", "-x", "--command", "--eval-command":
-			r.foreign("it runs a script of its own")
+			r.foreign(InArguments, "it runs a script of its own")
 		}
 	}
 }
@@ -458,7 +458,7 @@ func (r *runner) mapfile() {
 func (r *runner) bind() {
 	for _, w := range r.words[1:] {
 		if t, ok := w.Known(); !ok || !strings.HasPrefix(t, "-") || t == "-x" || t == "-f" {
-			r.foreign("it binds keys to commands")
+			r.foreign(InArguments, "it binds keys to commands")
 		}
 	}
 }
@@ -478,6 +478,13 @@ func (r *runner) read() {
 	}
 	for _, w := range r.words[min(1+p.rest, len(r.words)):] {
 		r.assignedName(w)
+	}
+}
+
+// getopts sets the variable that its second operand names.
+func (r *runner) getopts() {
+	if len(r.words) > 2 {
+		r.assignedName(r.words[2])
 	}
 }
 

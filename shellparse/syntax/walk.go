@@ -302,7 +302,7 @@ func (w *walker) forClause(cmd *sh.ForClause, at *place) {
 				}
 			}
 		}
-		w.assigned(Assignment{Name: loop.Name.Value, Value: unknown("")}, *at)
+		w.add(Command{Assigns: []Assignment{{Name: loop.Name.Value, Value: unknown("…")}}}, *at)
 	case *sh.CStyleLoop:
 		w.nested(loop, *at)
 	}
@@ -349,6 +349,10 @@ func (w *walker) nested(n sh.Node, at place) {
 			}
 			w.within(n.Stmts, in)
 			return false
+		case *sh.ParamExp:
+			if n.Param != nil && n.Exp != nil && (n.Exp.Op == sh.AssignUnset || n.Exp.Op == sh.AssignUnsetOrNull) {
+				w.add(Command{Assigns: []Assignment{{Name: n.Param.Value, Value: unknown("…")}}}, at)
+			}
 		}
 		return true
 	})
