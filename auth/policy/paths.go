@@ -144,6 +144,9 @@ func (s *subject) paths() []pathPattern {
 		s.allPaths = append(s.allPaths, s.resolve(w, s.cmd.Dirs)...)
 	}
 	for _, r := range s.files {
+		if harmless(r.File) {
+			continue
+		}
 		s.allPaths = append(s.allPaths, s.resolve(r.File, s.cmd.Dirs)...)
 	}
 	return s.allPaths

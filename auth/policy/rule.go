@@ -177,6 +177,9 @@ func (r *rule) arguments(s *subject) answer {
 	words := s.words[1:]
 	if r.permits() {
 		words = s.words[1:max(1, s.own)]
+		if len(words) == 0 && s.cmd.Interpreter {
+			return no // what it runs comes from elsewhere
+		}
 	}
 	out := no
 	for _, w := range words {
