@@ -21,7 +21,7 @@ func (w *walker) expand(word *sh.Word) []Word {
 	switch n := countBraces(word); {
 	case n == 0:
 		return []Word{w.word(word)}
-	case n > maxNestedBraces:
+	case n > maxNestedBraces || w.dialect == Zsh && !balanced(word):
 		return []Word{unknown("{…}")}
 	}
 	split := &sh.Word{Parts: slices.Clone(word.Parts)}
@@ -45,6 +45,17 @@ func (w *walker) expand(word *sh.Word) []Word {
 // maxNestedBraces is how many braces a word may open before it counts as unknown: taking unclosed ones apart takes
 // the parser time that grows with their square or worse.
 const maxNestedBraces = 30
+
+// balanced says whether a word closes every brace that it opens: shells differ in what they make of one that does not.
+func balanced(word *sh.Word) bool {
+	n := 0
+	for _, p := range word.Parts {
+		if l, ok := p.(*sh.Lit); ok {
+			n += strings.Count(l.Value, "{") - strings.Count(l.Value, "}")
+		}
+	}
+	return n == 0
+}
 
 func countBraces(word *sh.Word) int {
 	n := 0
@@ -269,8 +280,9 @@ func (b *wordBuilder) bare(s string, first bool) {
 		switch ch := s[i]; {
 		case ch == '\\' && i+1 < len(s):
 			b.word.Quoted = true
-			i++
-			b.text.WriteByte(s[i])
+			if i++; s[i] != '\n' {
+				b.text.WriteByte(s[i])
+			}
 		case ch == '*':
 			b.glob(Star, "*")
 		case ch == '?':
