@@ -347,32 +347,3 @@ func TestReport(t *testing.T) {
 		}
 	}
 }
-
-func FuzzLoad(f *testing.F) {
-	f.Add([]byte(goodDocument(f)))
-	f.Add([]byte("accounts: [{name: a, keys: [x], roles: [r]}]\nroles: {r: {targets: [{pods: ['[']}]}}\n"))
-	f.Add([]byte("a: &a [*a]\n"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		d, err := Load("f", data)
-		if err != nil {
-			var le *LoadError
-			if !errors.As(err, &le) || len(le.Problems) == 0 {
-				t.Fatalf("an error without a place: %v", err)
-			}
-			return
-		}
-		again, err := Load("f", data)
-		if err != nil {
-			t.Fatalf("loaded once only: %v", err)
-		}
-		var a, b strings.Builder
-		if d.WriteReport(&a) != nil || again.WriteReport(&b) != nil || a.String() != b.String() {
-			t.Fatal("two loads differ")
-		}
-		for _, name := range d.Accounts() {
-			if c, _ := d.Credentials(name); len(c.Roles) == 0 {
-				t.Fatalf("account %s without a role", name)
-			}
-		}
-	})
-}

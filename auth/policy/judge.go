@@ -70,8 +70,8 @@ func ruled(n Node, r *rule) Node {
 func (j *judge) words(c *syntax.Command) *rule {
 	s := j.subject(c)
 	n := j.node(s)
-	if d, ok := j.defined(c); ok {
-		j.add(j.undecided(n, s.name.text+" is "+d+" here, not the program of that name"))
+	if d, ok := j.definition(c); ok {
+		j.expanded(c, d)
 		return nil
 	}
 	r, maybe := j.first(s)
@@ -157,6 +157,9 @@ func (j *judge) possible(c *syntax.Command) {
 	if len(c.Words) == 0 {
 		return
 	}
+	if d, ok := j.definition(c); ok && !d.Alias {
+		return // the call that it is a reading of is looked into itself
+	}
 	s := j.subject(c)
 	r, _ := j.first(s)
 	if r != nil && r.Action != auth.Allow {
@@ -164,24 +167,53 @@ func (j *judge) possible(c *syntax.Command) {
 	}
 }
 
-// defined says what a name stands for when the session or the line has given it a meaning of its own.
-func (j *judge) defined(c *syntax.Command) (string, bool) {
+// definition returns what a name stands for when the session or the line has given it a meaning of its own.
+func (j *judge) definition(c *syntax.Command) (syntax.Definition, bool) {
 	name, ok := c.Program()
-	if !ok || c.Outside || c.Possible {
-		return "", false
+	if !ok || c.Outside || slices.Contains(j.calls, name) { // an alias does not expand within itself
+		return syntax.Definition{}, false
 	}
-	d, found := j.facts.Defined[name]
-	if i := slices.IndexFunc(j.script.Defines, func(d syntax.Definition) bool { return d.Name == name }); i >= 0 {
-		d, found = j.script.Defines[i], true
+	for _, d := range slices.Backward(j.defines) {
+		if d.Name == name || d.Name == "" {
+			return d, true
+		}
 	}
-	switch {
-	case !found:
-		return "", false
-	case d.Alias:
-		return "an alias", true
+	d, ok := j.facts.Defined[name]
+	if !ok {
+		d, ok = j.facts.Defined[""] // one whose name is not known may be any
 	}
-	return "a function", true
+	return d, ok
 }
+
+// maxCalls is how deep aliases and functions may call each other.
+const maxCalls = 20
+
+// expanded judges what a call of an alias or a function runs, in place of the program of that name.
+func (j *judge) expanded(c *syntax.Command, d syntax.Definition) {
+	what := "a function"
+	if d.Alias {
+		what = "an alias"
+	}
+	n := Node{Text: c.String(), Via: c.Via, Function: c.Function, Sure: true, Action: auth.Allow, Reason: "it is " + what + "; what it runs follows"}
+	if len(j.calls) > maxCalls || len(j.nodes) > maxNodes {
+		j.add(j.undecided(n, "aliases and functions call each other too deeply"))
+		return
+	}
+	s, err := syntax.Expand(d, c, j.line.Dialect)
+	if err != nil {
+		j.add(j.undecided(n, "it is "+what+" here, and what that runs is not known"))
+		return
+	}
+	j.add(n)
+	j.calls = append(j.calls, d.Name)
+	for i := range s.Commands {
+		j.command(&s.Commands[i])
+	}
+	j.calls = j.calls[:len(j.calls)-1]
+}
+
+// maxNodes bounds a verdict.
+const maxNodes = 10_000
 
 // assignment judges a variable that decides which programs run or what they do. It is held against the rules as the
 // program NAME= with the value as its argument.

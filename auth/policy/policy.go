@@ -7,6 +7,7 @@
 package policy
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/podbastion/podbastion/auth"
@@ -31,6 +32,12 @@ type Line struct {
 	Unsure bool
 	// Exec says that the text was not typed at a prompt, so that no shell replaces !! in it.
 	Exec bool
+	// Before is what was submitted already of the command that Text goes on with: lines that the shell asks to be
+	// continued. They are judged together.
+	Before string
+	// Continues promises that, after a verdict that says Incomplete, the next line comes with this one in Before.
+	// Without that promise an unfinished command is undecided.
+	Continues bool
 }
 
 // Facts are what is known about the place where the line runs.
@@ -60,6 +67,8 @@ type Verdict struct {
 	StartsShell bool
 	Defines     []syntax.Definition // names that the line defines, to be kept in Facts.Defined once it has run
 	Err         error               // why the text could not be taken apart
+	// Incomplete says that nothing of the command runs yet, since the shell will ask for more of it.
+	Incomplete bool
 }
 
 // Node is the verdict on one simple command, redirection or assignment of the line.
@@ -119,18 +128,32 @@ func (p *Policy) Decide(line Line, facts Facts) Verdict {
 	if dialect == "" {
 		dialect = syntax.Bash
 	}
-	script, err := syntax.Parse(line.Text, dialect)
-	if err != nil {
+	line.Dialect = dialect
+	text := line.Text
+	if line.Before != "" {
+		text = line.Before + "\n" + text
+	}
+	script, err := syntax.Parse(text, dialect)
+	incomplete := errors.Is(err, syntax.ErrIncomplete) && line.Continues && !line.Exec
+	if err != nil && (script == nil || p.mode == auth.Allowlist && !incomplete) {
 		return p.unsure("the line cannot be taken apart: "+strings.TrimPrefix(err.Error(), "syntax: "), err)
 	}
-	j := &judge{Policy: p, line: line, facts: facts, script: script, sure: !line.Unsure}
-	if script.History && !line.Exec {
-		j.add(j.undecided(Node{Text: line.Text}, "it refers to an earlier line"))
+	j := &judge{Policy: p, line: line, facts: facts, sure: !line.Unsure}
+	j.script(script)
+	if err != nil && !incomplete && line.Before != "" {
+		// The lines before it may not have been what they seemed: then this one stands alone.
+		if alone, err := syntax.Parse(line.Text, dialect); err == nil {
+			j.script(alone)
+		}
 	}
-	for i := range script.Commands {
-		j.command(&script.Commands[i])
+	v := j.verdict()
+	v.Err, v.Incomplete = err, incomplete
+	if err != nil && !incomplete && v.Action != auth.Deny {
+		u := p.unsure("the line cannot be taken apart: "+strings.TrimPrefix(err.Error(), "syntax: "), err)
+		u.Nodes = v.Nodes
+		return u
 	}
-	return j.verdict()
+	return v
 }
 
 // DecideExec judges an exec request, whose arguments are joined and given to sh -c as OpenSSH does.
@@ -168,13 +191,25 @@ func confidence(sure bool) Confidence {
 // judge decides one line.
 type judge struct {
 	*Policy
-	line   Line
-	facts  Facts
-	script *syntax.Script
-	nodes  []Node
-	needs  []string
-	shell  bool
-	sure   bool
+	line    Line
+	facts   Facts
+	defines []syntax.Definition // of the line
+	calls   []string            // of aliases and functions, that are being looked into
+	nodes   []Node
+	needs   []string
+	shell   bool
+	sure    bool
+}
+
+// script judges all the commands of a script.
+func (j *judge) script(s *syntax.Script) {
+	j.defines = append(j.defines, s.Defines...)
+	if s.History && !j.line.Exec {
+		j.add(j.undecided(Node{Text: j.line.Text}, "it refers to an earlier line"))
+	}
+	for i := range s.Commands {
+		j.command(&s.Commands[i])
+	}
 }
 
 func (j *judge) add(n Node) { j.nodes = append(j.nodes, n) }
@@ -192,7 +227,7 @@ func (j *judge) undecided(n Node, why string) Node {
 
 // verdict puts the nodes together: the worst of them counts, the first where several are as bad.
 func (j *judge) verdict() Verdict {
-	v := Verdict{Action: auth.Allow, Nodes: j.nodes, Needs: j.needs, StartsShell: j.shell, Defines: j.script.Defines}
+	v := Verdict{Action: auth.Allow, Nodes: j.nodes, Needs: j.needs, StartsShell: j.shell, Defines: j.defines}
 	worst := -1
 	for i, n := range j.nodes {
 		if worst < 0 || severity(n.Action) > severity(j.nodes[worst].Action) {

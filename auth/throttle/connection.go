@@ -25,11 +25,15 @@ func (t *Throttle) Connection(source netip.Addr) *Connection {
 }
 
 // Key is asked before a public key or certificate is judged, with the answers of Check. However many are offered, they
-// count as one failure, at Close, or when the client goes on with another account.
+// count as one failure, at Close, or when the client goes on with another account, and only the first of them waits.
 func (c *Connection) Key(account auth.Account) (wait time.Duration, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.offered && c.account != account {
+	if c.offered && c.account == account {
+		_, err = c.throttle.Check(account, c.source)
+		return 0, err
+	}
+	if c.offered {
 		c.throttle.Failed(c.account, c.source)
 	}
 	c.account, c.offered = account, true

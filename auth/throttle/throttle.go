@@ -115,7 +115,8 @@ func (t *Throttle) Check(account auth.Account, source netip.Addr) (wait time.Dur
 	return t.check(account, source)
 }
 
-// Failed counts a failure. During a lockout nothing more is counted, so that knocking on does not prolong it.
+// Failed counts a failure. During a lockout nothing more is counted: knocking on does not prolong it, and a robot with
+// an old key does not lock its neighbours out.
 func (t *Throttle) Failed(account auth.Account, source netip.Addr) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -196,6 +197,9 @@ func (t *Throttle) wait(above float64) time.Duration {
 func (t *Throttle) failed(account auth.Account, source netip.Addr) {
 	now := t.options.Clock()
 	a, s, pair := t.keys(account, source)
+	if r, ok := t.pairs.get(pair); ok && now.Before(r.locked) {
+		return
+	}
 	count := func(book *lru[*record], k key, lock float64) {
 		r, ok := book.get(k)
 		if !ok {

@@ -93,7 +93,9 @@ func TestStrangersDoNotLockTheOwnerOut(t *testing.T) {
 	expect(t, th, "alice", netip.MustParseAddr("192.0.2.11"), 5*time.Second, nil)
 	expect(t, th, "bob", netip.MustParseAddr("192.0.2.11"), 0, nil)
 	*now = now.Add(30 * 24 * time.Hour) // the login was too long ago, and the failures are forgotten
-	fail(th, 20, "alice", stranger)
+	for i := range 4 {
+		fail(th, 5, "alice", netip.AddrFrom4([4]byte{203, 0, 113, byte(i)}))
+	}
 	expect(t, th, "alice", home, 5*time.Second, nil)
 }
 
@@ -112,7 +114,9 @@ func TestKnownSourceIsNotHeldToItsNeighbours(t *testing.T) {
 
 func TestLoginTakesBackOnlyItsOwn(t *testing.T) {
 	th, _ := clocked(Options{})
-	fail(th, 40, "victim", stranger)
+	for i := range 5 {
+		fail(th, 8, auth.Account(fmt.Sprint("victim", i)), stranger)
+	}
 	fail(th, 9, "mallory", stranger)
 	th.Succeeded("mallory", stranger)
 	for i := range 9 { // were the victim's failures gone too, this would not do
@@ -122,7 +126,34 @@ func TestLoginTakesBackOnlyItsOwn(t *testing.T) {
 	th.Failed("x", stranger)
 	expect(t, th, "fresh", stranger, 0, auth.ErrLockedOut)
 	expect(t, th, "mallory", stranger, 0, nil)
-	expect(t, th, "victim", stranger, 0, auth.ErrLockedOut)
+	expect(t, th, "victim0", stranger, 0, auth.ErrLockedOut)
+}
+
+// A robot that goes on and on with an old key does not lock its neighbours out.
+func TestKnockingOnCountsNothing(t *testing.T) {
+	th, now := clocked(Options{})
+	for range 24 * 60 * 6 { // every ten seconds, a whole day
+		th.Failed("robot", home)
+		*now = now.Add(10 * time.Second)
+	}
+	expect(t, th, "robot", home, 0, auth.ErrLockedOut)
+	if _, err := th.Check("alice", home); err != nil {
+		t.Error(err)
+	}
+	if _, err := th.Check("robot", stranger); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOnlyTheFirstKeyWaits(t *testing.T) {
+	th, _ := clocked(Options{})
+	fail(th, 9, "alice", home)
+	c := th.Connection(home)
+	for i := range 3 {
+		if wait, err := c.Key("alice"); err != nil || (wait > 0) != (i == 0) {
+			t.Errorf("key %d: %s, %v", i, wait, err)
+		}
+	}
 }
 
 func TestSource(t *testing.T) {

@@ -23,7 +23,7 @@ func (w *walker) call(cmd *sh.CallExpr, redirs []*sh.Redirect, at *place) {
 	if len(words) > 0 || len(assigns) > 0 || len(redirects) > 0 {
 		w.run(Command{Words: words, Assigns: assigns, Redirects: redirects, Source: w.source(cmd, redirs)}, inner)
 	}
-	w.suggest(cmd, inner)
+	w.suggest(words, inner)
 	at.moved = at.dirs
 	w.changeDir(words, at)
 }
@@ -86,7 +86,7 @@ func (w *walker) assignment(a *sh.Assign, at place, stay bool) []Assignment {
 			values = append([]Word{joined(values)}, values...)
 		}
 	case a.Value != nil:
-		values = append(values, w.word(a.Value, nil))
+		values = append(values, w.word(a.Value))
 	default:
 		values = append(values, Word{})
 	}
@@ -122,7 +122,7 @@ func (c *collector) value(name, text string) {
 	if c.values == nil {
 		c.values = make(map[string][]string)
 	}
-	if v := c.values[name]; len(v) < 8 && !slices.Contains(v, text) {
+	if v := c.values[name]; len(v) < maxValues && !slices.Contains(v, text) {
 		c.values[name] = append(v, text)
 	}
 }
@@ -150,36 +150,16 @@ func (c *collector) assigned(a Assignment, at place) {
 	}
 }
 
-// suggest adds the commands that a call becomes if its variables hold what the text itself put into them.
-func (w *walker) suggest(cmd *sh.CallExpr, at place) {
+// suggest adds the commands that words become if their variables hold what the text itself puts into them.
+func (c *collector) suggest(words []Word, at place) {
+	if !slices.ContainsFunc(words, Word.HasUnknown) {
+		return
+	}
 	at.possible = true
-	for k := 0; k < 8; k++ {
-		more, used := false, false
-		values := func(name string) (string, bool) {
-			v := w.values[name]
-			if name == "IFS" && len(v) == 0 {
-				used = true
-				return " \t\n", true
-			}
-			if len(v) == 0 {
-				return "", false
-			}
-			used = true
-			more = more || k+1 < len(v)
-			return v[min(k, len(v)-1)], true
-		}
-		var words []Word
-		for _, a := range cmd.Args {
-			if len(w.values) == 0 && !mentionsIFS(a) {
-				words = append(words, w.expand(a)...)
-				continue
-			}
-			for _, word := range w.expandWith(a, values) {
-				words = append(words, fields(word)...)
-			}
-		}
-		if used && len(words) > 0 {
-			w.run(Command{Words: words}, at)
+	for k := range maxValues {
+		out, used, more := c.substitute(words, k)
+		if used && len(out) > 0 {
+			c.run(Command{Words: out}, at)
 		}
 		if !more {
 			return
@@ -187,13 +167,55 @@ func (w *walker) suggest(cmd *sh.CallExpr, at place) {
 	}
 }
 
-func mentionsIFS(word *sh.Word) bool {
-	for _, p := range word.Parts {
-		if e, ok := p.(*sh.ParamExp); ok && e.Param != nil && e.Param.Value == "IFS" {
-			return true
+// substitute puts the k-th of the values that variables may have into words.
+func (c *collector) substitute(words []Word, k int) (out []Word, used, more bool) {
+	for _, w := range words {
+		cur := Word{Quoted: w.Quoted}
+		for _, p := range w.Pieces {
+			values := c.values[strings.TrimPrefix(p.Text, "$")]
+			if p.Kind == Unknown && p.Text == "$IFS" && len(values) == 0 {
+				values = []string{" "}
+			}
+			if p.Kind != Unknown || len(values) == 0 {
+				cur.Pieces = append(cur.Pieces, p)
+				cur.Split = cur.Split || p.Kind != Literal && w.Split
+				continue
+			}
+			used = true
+			more = more || k+1 < len(values)
+			value := values[min(k, len(values)-1)]
+			if !w.Split {
+				cur.Pieces = append(cur.Pieces, Piece{Text: value})
+				continue
+			}
+			for i, field := range splitFields(value) {
+				if i > 0 && len(cur.Pieces) > 0 {
+					out = append(out, cur)
+					cur = Word{}
+				}
+				if field != "" {
+					cur.Pieces = append(cur.Pieces, Piece{Text: field})
+				}
+			}
+		}
+		if len(cur.Pieces) > 0 || len(w.Pieces) == 0 {
+			out = append(out, cur)
 		}
 	}
-	return false
+	return out, used, more
+}
+
+// splitFields splits at blanks; blanks at the ends leave an empty field there.
+func splitFields(s string) []string {
+	out := strings.Fields(s)
+	const blanks = " \t\n"
+	if s != "" && strings.IndexByte(blanks, s[0]) >= 0 {
+		out = append([]string{""}, out...)
+	}
+	if s != "" && strings.IndexByte(blanks, s[len(s)-1]) >= 0 {
+		out = append(out, "")
+	}
+	return out
 }
 
 // changeDir follows cd.
@@ -271,7 +293,7 @@ func (w *walker) redirects(list []*sh.Redirect, at place) ([]Redirect, input) {
 		case sh.WordHdoc:
 			if fd0 {
 				in = input{kind: piped}
-				word := w.word(r.Word, nil)
+				word := w.word(r.Word)
 				word.Split = false
 				if text, ok := word.Known(); ok {
 					in = input{kind: literal, code: []string{text + "\n"}}

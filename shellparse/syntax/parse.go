@@ -14,22 +14,67 @@ const (
 	maxFrames   = 4000 // of the parser's recursion; some ten a level of nesting
 	maxCommands = 4000
 	maxWords    = 200_000
+	maxValues   = 8   // that a variable is remembered to have
 	maxDepth    = 100 // of code within code, as in sh -c "sh -c …", and of the tree
 )
 
-// Parse takes a text apart as the shell of that dialect would. An error means that the text may run anything.
+// Parse takes a text apart as the shell of that dialect would. With an error the text may run anything; with
+// ErrIncomplete and ErrUnparsable there is a script all the same, of what could be read in spite of the fault.
 func Parse(text string, dialect Dialect) (*Script, error) {
 	if len(text) > MaxText {
 		return nil, ErrTooLong
 	}
 	c := &collector{dialect: dialect, top: true}
-	if err := c.code(text, dialect); err != nil {
+	err := c.code(text, dialect)
+	switch {
+	case c.err != nil:
+		return nil, c.err
+	case err == nil && continued(text, dialect):
+		err = ErrIncomplete
+	case errors.Is(err, ErrIncomplete) || errors.Is(err, ErrUnparsable):
+		c = &collector{dialect: dialect, top: true}
+		c.salvage(text)
+		if c.err != nil {
+			return nil, c.err
+		}
+	case err != nil:
 		return nil, err
 	}
-	if c.err != nil {
-		return nil, c.err
+	if strings.HasPrefix(text, "^") && (dialect == Bash || dialect == Zsh) {
+		c.script.History = true
 	}
-	return &c.script, nil
+	return &c.script, err
+}
+
+// continued says whether a text ends with a backslash that joins the next line to it.
+func continued(text string, dialect Dialect) bool {
+	body := strings.TrimRight(text, `\`)
+	if (len(text)-len(body))%2 == 0 {
+		return false
+	}
+	// A quote in its place opens a string, unless it stands in a comment, where the backslash means nothing either.
+	c := &collector{dialect: dialect}
+	return c.code(text[:len(text)-1]+"'", dialect) != nil
+}
+
+// salvage collects the commands of a text that does not parse, as far as they can be made out.
+func (c *collector) salvage(text string) {
+	if strings.ContainsAny(text, "\x00\r") || c.dialect == Fish {
+		return
+	}
+	c.depth++
+	for _, lang := range variants(text, c.dialect) {
+		w := walker{collector: c, lang: lang, text: text}
+		at := place{dirs: []string{Here}, moved: []string{Here}}
+		p := sh.NewParser(sh.Variant(lang), sh.RecoverErrors(maxDepth))
+		for s, err := range p.StmtsSeq(&boundedReader{rest: text}) {
+			if err != nil {
+				break
+			}
+			w.stmt(s, &at)
+		}
+	}
+	c.depth--
 }
 
 // variants are the grammars that the text may be read by: sh may be bash, ash or dash, which differ in what `$'…'`,
@@ -53,7 +98,7 @@ func variants(text string, dialect Dialect) []sh.LangVariant {
 // parseFile reads a text by one grammar.
 func parseFile(text string, lang sh.LangVariant) (*sh.File, error) {
 	p := sh.NewParser(sh.Variant(lang))
-	f, err := p.Parse(&boundedReader{rest: text}, "")
+	f, err := p.Parse(&boundedReader{rest: text + "\n"}, "")
 	switch {
 	case err == nil:
 		return f, nil

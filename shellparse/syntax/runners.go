@@ -203,6 +203,9 @@ func (r *runner) trap() {
 
 // alias defines names; their values are judged as the commands that they begin.
 func (r *runner) alias() {
+	if name, ok := r.words[min(1, len(r.words)-1)].Known(); ok && r.dialect == Fish && len(r.words) > 2 && !strings.Contains(name, "=") {
+		r.words = []Word{r.words[0], glued(Text(name+"="), joined(r.words[2:]))}
+	}
 	for _, w := range r.words[1:] {
 		text, ok := w.Known()
 		if !ok {
@@ -224,20 +227,8 @@ func (r *runner) alias() {
 		if strings.TrimSpace(value) == "" {
 			continue
 		}
-		r.code(Text(value+" …"), r.dialect, at)
-		r.loosen("…")
-	}
-}
-
-// loosen makes the words that stand for what will follow an alias unknown.
-func (r *runner) loosen(mark string) {
-	for i := r.index + 1; i < len(r.script.Commands); i++ {
-		words := r.script.Commands[i].Words
-		if n := len(words); n > 0 {
-			if t, ok := words[n-1].Known(); ok && t == mark {
-				words[n-1] = unknown(mark)
-			}
-		}
+		r.code(Text(value+" "+hole), r.dialect, at)
+		r.fill(r.index+1, []Word{unknown("…")})
 	}
 }
 
@@ -508,4 +499,29 @@ func (r *runner) later() {
 		}
 	}
 	r.hidden("it runs commands later")
+}
+
+func glued(a, b Word) Word {
+	return Word{Pieces: slices.Concat(a.Pieces, b.Pieces), Split: a.Split || b.Split}
+}
+
+// fishSet is fish's assignment: set [-options] NAME VALUE…
+func (r *runner) fishSet() {
+	i := 1
+	for ; i < len(r.words) && strings.HasPrefix(r.words[i].Prefix(), "-"); i++ {
+		if t, _ := r.words[i].Known(); t == "-q" || t == "-S" || t == "-n" || t == "--query" || t == "--show" || t == "--names" {
+			return
+		}
+	}
+	if i >= len(r.words) {
+		return
+	}
+	name, _ := r.words[i].Known()
+	for _, w := range r.words[i+1:] {
+		if text, ok := w.Known(); ok {
+			r.value(name, text)
+		}
+	}
+	value := joined(r.words[i+1:])
+	r.self().Assigns = append(r.self().Assigns, Assignment{Name: name, Value: value})
 }

@@ -8,7 +8,7 @@ import (
 	sh "mvdan.cc/sh/v3/syntax"
 )
 
-// collector gathers a script's commands. It is copied for code within code, which shares the results through out.
+// collector gathers a script's commands.
 type collector struct {
 	dialect Dialect
 	top     bool
@@ -16,8 +16,7 @@ type collector struct {
 	words   int
 	depth   int
 	err     error
-	seen    map[string]bool // commands already there, by text and place: two readings of one text mostly agree
-	values  map[string][]string
+	values  map[string][]string // what variables may hold, as far as the text itself says
 }
 
 // place is where a command stands.
@@ -69,6 +68,7 @@ func (c *collector) codeAt(text string, dialect Dialect, at place) error {
 	}
 	var first error
 	good := false
+	start := len(c.script.Commands)
 	for _, lang := range variants(text, dialect) {
 		f, err := parseFile(text, lang)
 		if err != nil {
@@ -77,10 +77,14 @@ func (c *collector) codeAt(text string, dialect Dialect, at place) error {
 			}
 			continue
 		}
-		good = true
 		w := walker{collector: c, lang: lang, text: text}
 		inner := at
+		second := len(c.script.Commands)
 		w.stmts(f.Stmts, &inner)
+		if good && alike(c.script.Commands[start:second], c.script.Commands[second:]) {
+			c.script.Commands = c.script.Commands[:second]
+		}
+		good = true
 	}
 	if good && !errors.Is(first, ErrTooDeep) {
 		return nil
@@ -88,11 +92,11 @@ func (c *collector) codeAt(text string, dialect Dialect, at place) error {
 	return first
 }
 
-// inner adds the commands of code that a command carries; when the code cannot be read, the command says so.
-func (c *collector) inner(text string, dialect Dialect, at place, of *Command) {
-	if err := c.codeAt(text, dialect, at); err != nil {
-		of.Code = "its code cannot be read: " + strings.TrimPrefix(err.Error(), "syntax: ")
-	}
+// alike says whether two readings found the same commands.
+func alike(a, b []Command) bool {
+	return slices.EqualFunc(a, b, func(x, y Command) bool {
+		return x.Code == y.Code && x.Possible == y.Possible && x.Shell == y.Shell && slices.Equal(x.Dirs, y.Dirs) && x.String() == y.String()
+	})
 }
 
 // walker goes through the tree of one reading.
@@ -307,7 +311,7 @@ func (w *walker) function(cmd *sh.FuncDecl, at place) {
 	body := at
 	body.input = input{}
 	for _, n := range names {
-		w.define(Definition{Name: n.Value})
+		w.define(Definition{Name: n.Value, Code: w.source(cmd.Body, nil)})
 		body.function = n.Value
 	}
 	if len(names) > 0 {

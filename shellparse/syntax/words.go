@@ -18,28 +18,23 @@ func unknown(source string) Word {
 
 // expand turns a word of the tree into the words that the shell makes of it.
 func (w *walker) expand(word *sh.Word) []Word {
-	return w.expandWith(word, nil)
-}
-
-// expandWith does so with values for variables, where it has them.
-func (w *walker) expandWith(word *sh.Word, values func(name string) (string, bool)) []Word {
 	if !hasBrace(word) {
-		return []Word{w.word(word, values)}
+		return []Word{w.word(word)}
 	}
 	split := &sh.Word{Parts: slices.Clone(word.Parts)}
 	if !sh.SplitBraces(split) {
-		return []Word{w.word(word, values)}
+		return []Word{w.word(word)}
 	}
 	var out []Word
 	for _, alternative := range braces(split, maxBraces) {
-		out = append(out, w.word(alternative, values))
+		out = append(out, w.word(alternative))
 	}
 	if len(out) == 0 || len(out) > maxBraces || w.lang == sh.LangPOSIX && w.dialect == POSIX {
 		// Too many; or a shell that may expand braces or not: the other reading has them expanded.
 		if w.lang == sh.LangPOSIX {
-			return []Word{w.word(word, values)}
+			return []Word{w.word(word)}
 		}
-		return []Word{unknown(w.word(word, values).String())}
+		return []Word{unknown(w.word(word).String())}
 	}
 	return out
 }
@@ -138,8 +133,8 @@ func zeroPadded(s string) bool {
 }
 
 // word removes the quoting of one word.
-func (w *walker) word(word *sh.Word, values func(string) (string, bool)) Word {
-	b := wordBuilder{walker: w, values: values}
+func (w *walker) word(word *sh.Word) Word {
+	b := wordBuilder{walker: w}
 	for i, part := range word.Parts {
 		b.part(part, false, i == 0)
 	}
@@ -149,9 +144,8 @@ func (w *walker) word(word *sh.Word, values func(string) (string, bool)) Word {
 // wordBuilder puts a word together out of pieces.
 type wordBuilder struct {
 	*walker
-	values func(string) (string, bool)
-	text   strings.Builder // literal text that is not a piece yet
-	word   Word
+	text strings.Builder // literal text that is not a piece yet
+	word Word
 }
 
 func (b *wordBuilder) piece(k Kind, text string) {
@@ -218,13 +212,7 @@ func (b *wordBuilder) part(part sh.WordPart, quoted, first bool) {
 // parameter adds $NAME and its kin.
 func (b *wordBuilder) parameter(p *sh.ParamExp, quoted, first bool) {
 	name, simple := simpleParameter(p)
-	if simple && b.values != nil {
-		if v, ok := b.values(name); ok {
-			b.substitute(v, quoted)
-			return
-		}
-	}
-	_, set := b.walker.collector.values[name]
+	_, set := b.values[name]
 	switch {
 	case simple && name == "HOME" && first && !set:
 		b.piece(Home, "$HOME")
@@ -238,58 +226,10 @@ func (b *wordBuilder) parameter(p *sh.ParamExp, quoted, first bool) {
 		shown = "$" + name
 	}
 	b.piece(Unknown, shown)
-	if !quoted && b.walker.dialect != Zsh || name == "@" || p.Index != nil || p.Excl || b.walker.dialect == Zsh && !simple {
+	if !quoted && b.dialect != Zsh || name == "@" || p.Index != nil || p.Excl || b.dialect == Zsh && !simple {
 		b.word.Split = true
 	}
 }
-
-// substitute puts a value in; field marks within it become the piece that splitValue looks for.
-func (b *wordBuilder) substitute(value string, quoted bool) {
-	if quoted {
-		b.text.WriteString(value)
-		return
-	}
-	marked := false
-	for _, r := range value {
-		if r == ' ' || r == '\t' || r == '\n' {
-			if !marked {
-				b.piece(Unknown, fieldMark)
-			}
-			marked = true
-			continue
-		}
-		marked = false
-		b.text.WriteRune(r)
-	}
-}
-
-// fieldMark separates the fields of a substituted value until they are words.
-const fieldMark = "\x00"
-
-// fields cuts a word at its field marks.
-func fields(w Word) []Word {
-	if !slices.ContainsFunc(w.Pieces, isFieldMark) {
-		return []Word{w}
-	}
-	var out []Word
-	cur := Word{Quoted: w.Quoted, Split: w.Split}
-	for _, p := range w.Pieces {
-		if isFieldMark(p) {
-			if len(cur.Pieces) > 0 {
-				out = append(out, cur)
-			}
-			cur = Word{}
-			continue
-		}
-		cur.Pieces = append(cur.Pieces, p)
-	}
-	if len(cur.Pieces) > 0 {
-		out = append(out, cur)
-	}
-	return out
-}
-
-func isFieldMark(p Piece) bool { return p.Kind == Unknown && p.Text == fieldMark }
 
 func simpleParameter(p *sh.ParamExp) (string, bool) {
 	if p.Param == nil || p.Flags != nil || p.Excl || p.Length || p.Width || p.IsSet || p.NestedParam != nil || p.Index != nil ||

@@ -22,6 +22,7 @@ var wrappers = map[string]wrapper{
 	"stdbuf":  {grammar: grammar{short: "i:o:e:", long: []string{"input=", "output=", "error="}}},
 	"chroot":  {grammar: grammar{short: "G:g:u:n", long: []string{"groups=", "userspec=", "skip-chdir"}}, operands: 1, always: true},
 	"command": {grammar: grammar{short: "pvV"}, noRun: []string{"-v", "-V"}},
+	"repeat":  {operands: 1},
 	"builtin": {}, "noglob": {}, "nocorrect": {}, "-": {},
 	"exec": {grammar: grammar{short: "cla:"}},
 	"watch": {grammar: grammar{short: "bcCdegprtTwxn:q:s:", long: []string{"beep", "color", "no-color", "differences", "errexit", "chgexit",
@@ -61,9 +62,6 @@ var wrappers = map[string]wrapper{
 	"ssh-agent":        {grammar: grammar{short: "acDdkst:a:E:P:O:"}},
 	"rlwrap":           {grammar: grammar{short: "aAcCeiIlnNorRsStvwz:b:f:H:p:P:q:"}},
 	"torsocks":         {}, "proxychains": {grammar: grammar{short: "qf:"}}, "proxychains4": {grammar: grammar{short: "qf:"}},
-	"valgrind":    {},
-	"perf":        {},
-	"nodejs-exec": {},
 }
 
 var setarch = wrapper{grammar: grammar{short: "vhVBFILRSTXZ3p", long: []string{"32bit", "fdpic-funcptrs", "short-inode", "addr-compat-layout", "addr-no-randomize",
@@ -127,6 +125,9 @@ func (r *runner) method() func() {
 	case "at", "batch", "crontab":
 		return r.later
 	}
+	if r.dialect == Fish && r.name == "set" {
+		return r.fishSet
+	}
 	if w, ok := wrappers[r.name]; ok {
 		return func() {
 			if r.name == "watch" {
@@ -134,7 +135,7 @@ func (r *runner) method() func() {
 			}
 			r.wrapped(w)
 			switch r.name {
-			case "command", "builtin", "exec", "noglob", "nocorrect", "-":
+			case "command", "builtin", "exec", "noglob", "nocorrect", "repeat", "-":
 				r.markShellOwn()
 			}
 		}
