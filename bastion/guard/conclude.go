@@ -203,24 +203,14 @@ func (g *Guard) refuseTold() error {
 // emptyByScreen looks for a new prompt with nothing behind it, and has the node say that the shell waits at it.
 func (g *Guard) emptyByScreen(ctx context.Context, row int) bool {
 	mark := g.mark()
-	deadline := time.Now().Add(clearTime)
-	for {
-		st, known := g.state(ctx)
-		if g.settle(ctx, mark, known) && (!known || st.Reading && st.Unread == 0) {
-			g.mu.Lock()
-			s := g.tracker.Screen()
-			at := s.Cursor()
-			empty := at.Line > row && s.Used(at.Line) <= at.Col
-			g.mu.Unlock()
-			if empty {
-				return true
-			}
-		}
-		if time.Now().After(deadline) || ctx.Err() != nil || g.closed() {
-			return false
-		}
-		g.await(ctx, pollShort, func() bool { return false })
+	if !g.calm(ctx, mark, g.lastKey(), clearTime) {
+		return false
 	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := g.tracker.Screen()
+	at := s.Cursor()
+	return at.Line > row && s.Used(at.Line) <= at.Col
 }
 
 // notice tells the user on their terminal. It begins on a row of its own.

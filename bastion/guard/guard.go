@@ -132,6 +132,7 @@ type Guard struct {
 	magic    int  // how much of the gate's key prefix the client has sent
 	paste    int  // how much of a paste's mark was forwarded
 	pasting  bool
+	pasted   []byte // keys of this paste
 	inserts  bool   // the shell takes line ends of this paste as text
 	discard  bool   // the rest of this paste is dropped
 	replaced bool   // the session's own shell may have become another one

@@ -17,9 +17,11 @@ const (
 	startTime   = 3 * time.Second        // a gate that was never heard
 	stateTime   = 2 * time.Second        // the node's answer
 	rawTime     = 50 * time.Millisecond  // a program that reads keys one by one
-	ownTime     = 300 * time.Millisecond // a program under a shell whose gate tells every line
-	quietKnown  = 6 * time.Millisecond   // without output, once the shell is known to have read all keys
-	quietBlind  = 30 * time.Millisecond  // without output, where the node tells nothing
+	ownTime     = 300 * time.Millisecond // the prompt of a shell whose gate tells every line
+	echoTime    = 150 * time.Millisecond // an echo that does not come
+	quietKnown  = 10 * time.Millisecond  // without output, once the shell is known to have read all keys
+	quietBlind  = 40 * time.Millisecond  // without output, where the node tells nothing
+	againTime   = 120 * time.Millisecond // without output, where the line is not certain yet
 	settleTime  = 500 * time.Millisecond // output that does not end
 	quickTime   = 100 * time.Millisecond // a command that keys wait for
 	pollShort   = 2 * time.Millisecond
@@ -85,31 +87,57 @@ func (g *Guard) step(ctx context.Context) error {
 // then typed at the next prompt, as a person's would be, and not while the shell is neither here nor there.
 func (g *Guard) settled(ctx context.Context) error {
 	began := g.ran
-	defer func() { g.ran = time.Time{} }()
 	g.hold()
 	defer g.unhold()
 	mark := g.mark()
-	for time.Since(began) < quickTime && ctx.Err() == nil && !g.closed() {
-		if g.await(ctx, pollShort, func() bool {
-			return g.interrupts != mark || len(g.reports) > 0 || g.hook.state == atPrompt
-		}) {
-			return nil
-		}
-		if g.o.Terminal == nil {
-			continue
+	over := func() bool { return g.interrupts != mark || len(g.reports) > 0 || g.hook.state == atPrompt }
+	defer func() {
+		g.ran = time.Time{}
+		g.mu.Lock()
+		g.tracker.Settle()
+		g.mu.Unlock()
+	}()
+	g.mu.Lock()
+	hooked := g.hook.state == running && g.hook.continues == ""
+	g.mu.Unlock()
+	if hooked {
+		g.await(ctx, time.Until(began.Add(quickTime)), over)
+		return ctx.Err()
+	}
+	g.calm(ctx, mark, began, time.Until(began.Add(quickTime)))
+	return ctx.Err()
+}
+
+// calm waits until output has come since a moment, the shell waits for keys, and nothing more comes; false when the
+// time is over first.
+func (g *Guard) calm(ctx context.Context, mark int, since time.Time, limit time.Duration) bool {
+	deadline := time.Now().Add(limit)
+	echo := since.Add(echoTime) // keys that show nothing have no echo to wait for
+	for ctx.Err() == nil && !g.closed() && g.mark() == mark {
+		if time.Now().After(deadline) {
+			return false
 		}
 		g.mu.Lock()
-		still := time.Since(g.outputAt) > quietKnown && g.outputAt.After(began)
-		ours := g.hook.state != running || g.hook.continues != ""
+		before, seen, quiet := g.outputs, g.outputAt.After(since), time.Since(g.outputAt)
 		g.mu.Unlock()
-		if !still || !ours {
+		if !seen && time.Now().Before(echo) {
+			g.await(ctx, time.Until(echo), func() bool { return g.outputs != before || g.interrupts != mark })
 			continue
 		}
-		if st, ok := g.state(ctx); ok && st.Reading && st.Unread == 0 {
-			return nil
+		st, known := g.state(ctx)
+		need := quietBlind - quiet
+		switch {
+		case known && (!st.Reading || st.Unread > 0):
+			g.await(ctx, pollShort, func() bool { return g.interrupts != mark })
+			continue
+		case known:
+			need = quietKnown // what the shell wrote before it waited may still be on its way
+		}
+		if !g.await(ctx, need, func() bool { return g.outputs != before || g.interrupts != mark }) && ctx.Err() == nil && !g.closed() {
+			return true
 		}
 	}
-	return ctx.Err()
+	return false
 }
 
 // consume takes bytes off the queue; mu is locked.
@@ -185,8 +213,11 @@ func (g *Guard) noteKey(b byte) {
 	if g.pasting {
 		mark = pasteEnd
 	}
+	if g.pasting && len(g.pasted) < maxPending {
+		g.pasted = append(g.pasted, b)
+	}
 	if g.paste = follow(mark, g.paste, b); g.paste == len(mark) {
-		g.paste, g.inserts = 0, false
+		g.paste, g.inserts, g.pasted = 0, false, nil
 		g.pasting = !g.pasting
 	}
 }
@@ -302,7 +333,7 @@ func (g *Guard) submit(ctx context.Context) error {
 			g.hold()
 			defer g.unhold()
 			if g.pasting && g.inserts {
-				return g.pasted(ctx)
+				return g.viaPaste(ctx)
 			}
 			return g.viaGate(ctx, key)
 		}
@@ -314,6 +345,10 @@ func (g *Guard) submit(ctx context.Context) error {
 		case who == aProgram && !st.Canonical: // its ^C is a key like any other: it stays behind this one
 		case who == anAnswer && st.Reading && st.Unread == 0:
 			return g.flow()
+		case g.promptDue() && waited < ownTime: // the gate's word may be on its way
+			g.hold()
+		case !known && g.promptDue():
+			return g.flow() // a program's, or left for the prompt, where the gate tells it
 		case who == aShell && (!known || st.Reading && st.Unread == 0) && !g.startsStill(st, known):
 			g.hold()
 			defer g.unhold()
@@ -343,8 +378,8 @@ func (g *Guard) closed() bool {
 	}
 }
 
-// pasted judges a line of a paste that the shell takes as text: it would run with the rest.
-func (g *Guard) pasted(ctx context.Context) error {
+// viaPaste judges a line of a paste that the shell takes as text: it would run with the rest.
+func (g *Guard) viaPaste(ctx context.Context) error {
 	g.mu.Lock()
 	mark, shown := g.interrupts, g.tracker.Pending()
 	c := Command{Line: shown.Text, Shell: g.o.Shell, Directory: g.hook.directory, Witness: Screen, Unsure: shown.Confidence != line.High}
@@ -373,6 +408,13 @@ func (g *Guard) state(ctx context.Context) (State, bool) {
 	defer cancel()
 	st, err := g.o.Terminal.State(ctx)
 	return st, err == nil
+}
+
+// promptDue tells that the session's own shell has let a command run and will be heard of when it is over.
+func (g *Guard) promptDue() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.hook.state == running && !g.replaced
 }
 
 type reader int
@@ -412,16 +454,11 @@ func (g *Guard) startsStill(st State, known bool) bool {
 // flows tells that a key for a program need not wait any longer. It waits because what a program leaves unread is read
 // by the shell after it.
 func (g *Guard) flows(st State, waited time.Duration) bool {
-	g.mu.Lock()
-	state := g.hook.state
-	g.mu.Unlock()
 	switch {
 	case !g.typed, st.Reading && st.Unread == 0:
 		return true
 	case !st.Canonical:
 		return waited > rawTime
-	case state == running && !g.replaced:
-		return waited > ownTime // whatever is left over, the gate tells
 	}
 	return false
 }
@@ -429,12 +466,20 @@ func (g *Guard) flows(st State, waited time.Duration) bool {
 // viaScreen judges the line that the screen shows.
 func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) error {
 	mark := g.mark()
-	settled := g.settle(ctx, mark, known)
+	settled := g.calm(ctx, mark, g.lastKey(), settleTime)
 	g.mu.Lock()
-	if settled {
-		g.tracker.Settle()
-	}
 	shown := g.tracker.Pending()
+	if shown.Confidence != line.High || shown.Secret {
+		before := g.outputs // perhaps the echo is only late
+		g.mu.Unlock()
+		for g.await(ctx, againTime, func() bool { return g.outputs != before || g.interrupts != mark }) && g.mark() == mark && ctx.Err() == nil {
+			g.mu.Lock()
+			before = g.outputs
+			g.mu.Unlock()
+		}
+		g.mu.Lock()
+		shown = g.tracker.Pending()
+	}
 	prompt := g.promptText()
 	directory := g.hook.directory
 	g.mu.Unlock()
@@ -455,6 +500,10 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 		}
 	}
 	c.Unsure = !c.Sure
+	if at := bytes.LastIndexAny(g.pasted, "\r\n") + 1; g.pasting && secret && !(known && !st.Echo && st.Canonical) {
+		// A shell that takes a paste as a whole shows nothing before its end. The keys of a paste are its text.
+		c.Line, c.Sure, c.Unsure, secret = string(g.pasted[at:]), true, false, false
+	}
 	if shown.Text == "" && g.typed && g.alternate() {
 		secret = true // the screen is a program's, or made to look so
 	}
@@ -487,32 +536,12 @@ func (g *Guard) alternate() bool {
 	return g.tracker.Screen().Alt()
 }
 
+// lastKey is when the newest key was forwarded.
+func (g *Guard) lastKey() time.Time {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.keyAt
+}
+
 // promptText is what stands on the cursor's row up to the line; mu is locked.
 func (g *Guard) promptText() string { return g.tracker.Prompt() }
-
-// settle waits until the echo of all keys has arrived.
-func (g *Guard) settle(ctx context.Context, mark int, known bool) bool {
-	quiet := quietBlind
-	if known {
-		quiet = quietKnown
-	}
-	deadline := time.Now().Add(settleTime)
-	for {
-		g.mu.Lock()
-		since := time.Since(g.outputAt)
-		if k := time.Since(g.keyAt); k < since {
-			since = k
-		}
-		g.mu.Unlock()
-		if since >= quiet {
-			return true
-		}
-		if time.Now().After(deadline) {
-			return false
-		}
-		g.await(ctx, quiet-since, func() bool { return g.interrupts != mark })
-		if ctx.Err() != nil || g.closed() || g.mark() != mark {
-			return false
-		}
-	}
-}

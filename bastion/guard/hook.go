@@ -120,6 +120,9 @@ func (g *Guard) told(ctx context.Context, r gate.Report) error {
 			if v.Incomplete {
 				g.hook.continues = g.continued(c)
 			}
+			if r.Function == "edit" {
+				g.hook.state = atPrompt // what was edited is told next
+			}
 			g.mu.Unlock()
 			_, err := g.sendUnless(mark, g.o.Gate.Reply(r.Count, true), false)
 			return err
