@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/podbastion/podbastion/bastion/bridge"
+	"github.com/podbastion/podbastion/bastion/guard"
 	"github.com/podbastion/podbastion/internal/tty"
 )
 
@@ -41,6 +42,30 @@ type copier struct {
 	last     *clock                    // of a byte in either direction
 	events   func(src io.Reader) error // takes the process' standard error, where that is not for the client
 	in, out  atomic.Int64
+
+	// guarded makes what stands between the two sides of a terminal; nil without one.
+	guarded func(p bridge.Process) (*guard.Guard, *nodeTerminal)
+	guard   *guard.Guard // nil without a terminal
+}
+
+// screen is where a session's output goes: the recording, then the client.
+type screen struct{ c *copier }
+
+func (s *screen) Write(p []byte) (int, error) { return s.c.deliver(s.c.run.client.Stdout, p) }
+
+// deliver records and writes. Its error is an *End.
+func (c *copier) deliver(dst io.Writer, b []byte) (int, error) {
+	c.last.touch()
+	if err := c.recorder.output(b); err != nil {
+		return 0, err
+	}
+	n, err := dst.Write(b)
+	c.out.Add(int64(n))
+	c.run.service.o.Metrics.bytes.WithLabelValues("out").Add(float64(n))
+	if err != nil {
+		return n, &End{Reason: "client: takes no more output"}
+	}
+	return n, nil
 }
 
 // pump copies until src ends. It holds a small buffer while little comes and borrows a big one while much does.
@@ -102,7 +127,10 @@ func (c *copier) run1(ctx context.Context, start func(context.Context) (bridge.P
 	c.run.service.o.Metrics.start.Observe(time.Since(c.run.began).Seconds())
 	ended := make(chan struct{})
 	defer close(ended)
-	broken := make(chan error, 3)
+	broken := make(chan error, 4)
+	if c.guarded != nil {
+		defer c.watchOver(ctx, p, broken)()
+	}
 	go c.input(p) // ends with the client's channel
 	go c.control(ctx, p, ended)
 	done := c.output(p, broken)
@@ -112,43 +140,71 @@ func (c *copier) run1(ctx context.Context, start func(context.Context) (bridge.P
 // input copies the client's bytes to the process and passes its EOF on.
 func (c *copier) input(p bridge.Process) {
 	stdin := p.Stdin()
+	write := func(b []byte) error { _, err := stdin.Write(b); return err }
+	if c.guard != nil {
+		write = c.guard.FromClient
+	}
 	_ = pump(func(b []byte) error { // a process that reads no more is no reason to end; the client's window then fills
 		c.last.touch()
-		n, err := stdin.Write(b)
-		c.in.Add(int64(n))
-		c.run.service.o.Metrics.bytes.WithLabelValues("in").Add(float64(n))
-		return err
+		c.in.Add(int64(len(b)))
+		c.run.service.o.Metrics.bytes.WithLabelValues("in").Add(float64(len(b)))
+		return write(b)
 	}, c.run.client.Stdin)
-	_ = stdin.Close()
+	if c.guard == nil { // a terminal has no end of input, and the guard may hold keys
+		_ = stdin.Close()
+	}
+}
+
+// watchOver starts the guard. The result ends it.
+func (c *copier) watchOver(ctx context.Context, p bridge.Process, broken chan<- error) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	g, node := c.guarded(p)
+	c.guard = g
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		err := g.Run(ctx)
+		if err == nil || errors.Is(err, guard.ErrClosed) || ctx.Err() != nil {
+			return
+		}
+		end := (*End)(nil)
+		if !errors.As(err, &end) {
+			end = &End{Reason: "guard: " + err.Error(), Text: "the session is ended, because what was typed cannot be judged any more"}
+		}
+		broken <- end
+	}()
+	return func() {
+		cancel()
+		g.Close()
+		<-done
+		if node != nil {
+			node.close()
+		}
+	}
 }
 
 // output copies what the process writes; the result comes once all of it was written and the process ended.
 func (c *copier) output(p bridge.Process, broken chan<- error) <-chan result {
 	var copies sync.WaitGroup
-	one := func(dst io.Writer, src io.Reader) {
+	one := func(src io.Reader, deliver func([]byte) error) {
 		if src == nil {
 			return
 		}
 		copies.Go(func() {
-			err := pump(func(b []byte) error {
-				c.last.touch()
-				if err := c.recorder.output(b); err != nil {
-					return err
-				}
-				n, err := dst.Write(b)
-				c.out.Add(int64(n))
-				c.run.service.o.Metrics.bytes.WithLabelValues("out").Add(float64(n))
-				if err != nil {
-					return &End{Reason: "client: takes no more output"}
-				}
-				return nil
-			}, src)
+			err := pump(deliver, src)
 			if end := (*End)(nil); errors.As(err, &end) {
 				broken <- err // a source that breaks is told by Wait
 			}
 		})
 	}
-	one(c.run.client.Stdout, p.Stdout())
+	to := func(dst io.Writer) func([]byte) error {
+		return func(b []byte) error { _, err := c.deliver(dst, b); return err }
+	}
+	if c.guard != nil {
+		one(p.Stdout(), c.guard.FromTarget)
+	} else {
+		one(p.Stdout(), to(c.run.client.Stdout))
+	}
 	switch {
 	case c.events != nil:
 		copies.Go(func() {
@@ -157,7 +213,7 @@ func (c *copier) output(p bridge.Process, broken chan<- error) <-chan result {
 			}
 		})
 	case c.run.request.Terminal == nil:
-		one(c.run.client.Stderr, p.Stderr())
+		one(p.Stderr(), to(c.run.client.Stderr))
 	}
 	done := make(chan result, 1)
 	go func() {
@@ -191,6 +247,9 @@ func (c *copier) control(ctx context.Context, p bridge.Process, ended <-chan str
 }
 
 func (c *copier) resize(p bridge.Process, size tty.Size) {
+	if c.guard != nil {
+		c.guard.Resize(size)
+	}
 	if err := p.Resize(size); err != nil {
 		c.run.log().WithError(err).Debug("resize not delivered")
 		return

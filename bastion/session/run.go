@@ -13,6 +13,8 @@ import (
 	"github.com/podbastion/podbastion/audit"
 	"github.com/podbastion/podbastion/auth"
 	"github.com/podbastion/podbastion/bastion/bridge"
+	"github.com/podbastion/podbastion/bastion/guard"
+	"github.com/podbastion/podbastion/bastion/guard/gate"
 	"github.com/podbastion/podbastion/bastion/route"
 	"github.com/podbastion/podbastion/bastion/target"
 )
@@ -124,12 +126,25 @@ func (r *run) on(ctx context.Context, resolved route.Resolved) (bridge.Exit, err
 		rec.discard()
 		return bridge.Exit{}, err
 	}
+	cmds := r.commands(l, rec, facts, shell)
 	start := bridge.Start{
 		Session: r.id, Account: string(r.login.Principal.Account), Target: resolved.Target, User: resolved.Role.User,
 		Argv: argv, Env: r.environment(facts, shell, resolved.Role), TTY: r.request.Terminal != nil, Size: r.size(), Modes: r.modes(),
 	}
+	var hook *gate.Gate
 	c := &copier{run: r, live: l, recorder: rec, last: newClock()}
-	return r.execute(ctx, c, func(ctx context.Context) (bridge.Process, error) { return r.service.o.Bridge.Exec(ctx, start) }), nil
+	if r.request.Terminal != nil {
+		if g, ok := gate.New(shell); ok && r.request.Kind == Shell {
+			hook, start.Argv, start.Env = g, g.Argv(), append(start.Env, g.Env()...)
+		}
+		c.guarded = func(p bridge.Process) (*guard.Guard, *nodeTerminal) { return cmds.guard(p, &screen{c}, start, hook) }
+	}
+	return r.execute(ctx, c, func(ctx context.Context) (bridge.Process, error) {
+		if err := cmds.admit(ctx); err != nil {
+			return nil, err
+		}
+		return r.service.o.Bridge.Exec(ctx, start)
+	}), nil
 }
 
 // remember has the session's start in the audit log. When that fails a role that requires recording has no session.
@@ -160,6 +175,9 @@ func (r *run) execute(ctx context.Context, c *copier, start func(context.Context
 	if err != nil {
 		why, reason = r.tell(err)
 		exit = bridge.Exit{Code: exitTransport}
+		if why == "denied" {
+			exit.Code = exitDenied
+		}
 	} else if exit.Code == exitNotFound && r.request.Kind == Exec && rsyncServer(r.request.Command) {
 		r.say(noRsync)
 	}
@@ -173,7 +191,11 @@ func (r *run) execute(ctx context.Context, c *copier, start func(context.Context
 func (r *run) tell(err error) (why, reason string) {
 	var end *End
 	var refused *refusal
+	var no *denied
 	switch {
+	case errors.As(err, &no):
+		r.say(no.text())
+		return "denied", "denied"
 	case errors.As(err, &end):
 		if end.Text != "" {
 			r.say(end.Text)

@@ -100,6 +100,7 @@ type Options struct {
 	Router     Router
 	Bridge     Bridge
 	Files      Files // nil: none are served
+	Node       Node  // nil: nobody tells
 	Documents  Documents
 	Audit      audit.Sink
 	Recordings Recordings // nil: none is possible
@@ -114,6 +115,8 @@ type Service struct {
 	o    Options
 	env  *auth.Role // what every role's clients may set
 	live *register
+
+	policies policies
 }
 
 // New composes a service.
