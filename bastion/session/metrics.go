@@ -12,6 +12,7 @@ type Metrics struct {
 	// commands that were judged
 	commands *prometheus.CounterVec
 	start    prometheus.Histogram
+	login    prometheus.Histogram
 	seconds  prometheus.Histogram
 }
 
@@ -25,7 +26,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "podbastion_sessions_ended_total", Help: "Sessions that ended, by why: exit, denied, client, limit, policy, pod, drain, recording, audit, guard, lost."}, []string{"why"}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "podbastion_sessions_refused_total", Help: "Requests that started nothing, by why: address, target, limit, recording, audit, start, access."}, []string{"why"}),
+			Name: "podbastion_sessions_refused_total", Help: "Requests that started nothing, by why: target (address, access or pod), limit, start, forward."}, []string{"why"}),
 		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "podbastion_session_bytes_total", Help: "Bytes through sessions and forwards: in is from the client to the target."}, []string{"direction"}),
 		commands: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -33,10 +34,13 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		start: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "podbastion_session_start_seconds", Help: "From a client's request to the running process.",
 			Buckets: []float64{.005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10}}),
+		login: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "podbastion_login_to_start_seconds", Help: "From an accepted login to the running process of its first session.",
+			Buckets: []float64{.005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10}}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "podbastion_session_duration_seconds", Help: "How long sessions ran.",
 			Buckets: []float64{.1, 1, 10, 60, 300, 1800, 3600, 4 * 3600, 12 * 3600}}),
 	}
-	reg.MustRegister(m.live, m.started, m.ended, m.refused, m.bytes, m.commands, m.start, m.seconds)
+	reg.MustRegister(m.live, m.started, m.ended, m.refused, m.bytes, m.commands, m.start, m.login, m.seconds)
 	return m
 }
