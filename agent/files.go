@@ -42,8 +42,14 @@ func (s *Server) files(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "agent: it serves no files", http.StatusNotImplemented)
 		return
 	}
+	live := newSession(g)
+	if err := s.begin(live); err != nil {
+		http.Error(w, err.Error(), http.StatusConflict)
+		return
+	}
+	defer s.finish(live)
 	conn, _ := r.Context().Value(connKey{}).(*watched)
-	f := &fileServer{server: s, grant: g, container: c, conn: conn}
+	f := &fileServer{server: s, live: live, grant: g, container: c, conn: conn}
 	opts := &remotecommand.Options{Stdin: true, Stdout: true, Stderr: true}
 	remotecommand.ServeExec(w, r, f, g.Pod, g.UID, g.Container, []string{"files"}, opts, 0, streamTimeout, []string{remotecommand.StreamProtocolV4Name})
 }
@@ -51,6 +57,7 @@ func (s *Server) files(w http.ResponseWriter, r *http.Request) {
 // fileServer serves one grant's files.
 type fileServer struct {
 	server    *Server
+	live      *session
 	grant     grant.Grant
 	container runtime.Container
 	conn      *watched
@@ -60,15 +67,9 @@ type fileServer struct {
 func (f *fileServer) ExecInContainer(_ context.Context, _, _, _ string, _ []string, in io.Reader, out, events io.WriteCloser,
 	_ bool, _ <-chan remotecommand.TerminalSize, _ time.Duration,
 ) error {
-	ctx, cancel := context.WithCancelCause(context.Background()) // a request's context tells nothing once it is upgraded
-	defer cancel(nil)
-	live := &session{id: f.grant.Session, account: f.grant.Account, cancel: cancel, over: make(chan struct{})}
-	if err := f.server.begin(live); err != nil {
-		return err
-	}
-	defer f.server.finish(live)
-	defer close(live.over)
-	defer f.server.watcher.add(f.conn, func() { cancel(errors.New("the bastion's connection is gone")) })()
+	ctx := f.live.ctx
+	defer f.live.end()
+	defer f.server.watcher.add(f.conn, func() { f.live.cancel(errors.New("the bastion's connection is gone")) })()
 	served := make(chan struct{})
 	defer close(served)
 	stop := context.AfterFunc(ctx, func() {

@@ -7,7 +7,9 @@
 //	POST   /files/{namespace}/{pod}/{container}
 //	GET    /v1/facts/{namespace}/{pod}/{container}
 //	POST   /v1/sessions/{session}/signal   {"signal":"TERM"}
+//	GET    /v1/sessions/{session}/terminal
 //	DELETE /v1/sessions/{session}
+//	GET    /v1/stat/{namespace}/{pod}/{container}?path=…
 package agent
 
 import (
@@ -37,7 +39,7 @@ import (
 const (
 	maxHeader     = 1 << 20 // the command stands in the URL; Linux takes 128 KiB an argument, escaped thrice that
 	maxBody       = 4 << 10
-	streamTimeout = 30 * time.Second // for the streams of one request to be opened
+	streamTimeout = 5 * time.Second  // for the streams of one request to be opened
 	killTimeout   = 10 * time.Second // for a session's processes to end
 )
 
@@ -73,29 +75,27 @@ type Server struct {
 
 // session is one live execution.
 type session struct {
-	id      string
-	account string
-	cancel  context.CancelCauseFunc
-	over    chan struct{} // closed when no process of it is left that has to end
-	mu      sync.Mutex    // guards process
-	process runtime.Process
+	id, account string
+	ctx         context.Context // ends with the session; a request's own tells nothing once it is upgraded
+	cancel      context.CancelCauseFunc
+	started     chan struct{} // closed when root is known
+	root        proc.ID       // its first process; set before started is closed
+
+	once sync.Once
+	over chan struct{} // closed when no process of it is left that has to end
 }
 
-func (s *session) setProcess(p runtime.Process) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.process = p
+func newSession(g grant.Grant) *session {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	return &session{id: g.Session, account: g.Account, ctx: ctx, cancel: cancel, started: make(chan struct{}), over: make(chan struct{})}
 }
 
-// root is the session's first process, none while it is being started.
-func (s *session) root() proc.ID {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.process == nil {
-		return proc.ID{}
-	}
-	return s.process.ID()
+func (s *session) start(root proc.ID) {
+	s.root = root
+	close(s.started)
 }
+
+func (s *session) end() { s.once.Do(func() { close(s.over) }) }
 
 // New composes a server.
 func New(o Options) *Server {
@@ -117,7 +117,9 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, conf *tls.Config) e
 	mux.HandleFunc("/files/{namespace}/{pod}/{container}", s.files)
 	mux.HandleFunc("GET /v1/facts/{namespace}/{pod}/{container}", s.facts)
 	mux.HandleFunc("POST /v1/sessions/{session}/signal", s.signal)
+	mux.HandleFunc("GET /v1/sessions/{session}/terminal", s.terminal)
 	mux.HandleFunc("DELETE /v1/sessions/{session}", s.end)
+	mux.HandleFunc("GET /v1/stat/{namespace}/{pod}/{container}", s.stat)
 	srv := &http.Server{
 		Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: maxHeader,
 		ErrorLog: stdlog.New(lineWriter{errorLog}, "", 0),
@@ -269,6 +271,31 @@ func (s *Server) facts(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// stat tells of a file in a container.
+func (s *Server) stat(w http.ResponseWriter, r *http.Request) {
+	want := grant.Want{
+		Kind: grant.Facts, Namespace: r.PathValue("namespace"), Pod: r.PathValue("pod"), Container: r.PathValue("container"),
+	}
+	g, ok := s.authorise(w, r, want)
+	if !ok {
+		return
+	}
+	c, ok := s.container(w, r, want, g)
+	if !ok {
+		return
+	}
+	f, err := facts.Stat(c, r.URL.Query().Get("path"))
+	switch {
+	case errors.Is(err, runtime.ErrGone):
+		http.Error(w, "agent: the container does not run on this node", http.StatusNotFound)
+	case err != nil:
+		http.Error(w, err.Error(), http.StatusConflict)
+	default:
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(f) // a peer that is gone needs no answer
+	}
+}
+
 // live returns the session that a control request names.
 func (s *Server) live(w http.ResponseWriter, r *http.Request) (*session, bool) {
 	want := grant.Want{Kind: grant.Control, Session: r.PathValue("session")}
@@ -284,8 +311,24 @@ func (s *Server) live(w http.ResponseWriter, r *http.Request) (*session, bool) {
 	return live, ok
 }
 
-func (s *Server) signal(w http.ResponseWriter, r *http.Request) {
+// running is live, and waits until the session's process is known.
+func (s *Server) running(w http.ResponseWriter, r *http.Request) (*session, bool) {
 	live, ok := s.live(w, r)
+	if !ok {
+		return nil, false
+	}
+	select {
+	case <-live.started:
+		return live, true
+	case <-live.over:
+		http.Error(w, "agent: no such session", http.StatusNotFound)
+	case <-r.Context().Done():
+	}
+	return nil, false
+}
+
+func (s *Server) signal(w http.ResponseWriter, r *http.Request) {
+	live, ok := s.running(w, r)
 	if !ok {
 		return
 	}
@@ -301,12 +344,7 @@ func (s *Server) signal(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	root := live.root()
-	if root == (proc.ID{}) {
-		http.Error(w, "agent: the session runs nothing", http.StatusConflict)
-		return
-	}
-	if err := proc.SignalGroup(root, sig); err != nil {
+	if err := proc.SignalGroup(live.root, sig); err != nil {
 		http.Error(w, err.Error(), http.StatusConflict)
 		return
 	}

@@ -176,6 +176,14 @@ type Argument struct {
 	regex *regexp.Regexp
 }
 
+// String is the pattern as it was written, near enough for people.
+func (a Argument) String() string {
+	if a.regex != nil {
+		return "/" + a.regex.String() + "/"
+	}
+	return a.glob.String()
+}
+
 // Match says whether the whole argument matches.
 func (a Argument) Match(s string) bool {
 	if a.regex != nil {

@@ -45,12 +45,9 @@ func Read(c runtime.Container, user string) (Facts, error) {
 		user = c.User
 	}
 	user, _, _ = strings.Cut(user, ":")
-	root, err := os.OpenFile(fmt.Sprintf("/proc/%d/root", c.PID), unix.O_PATH|unix.O_DIRECTORY, 0)
+	root, err := openRoot(c)
 	if err != nil {
-		if errors.Is(err, os.ErrNotExist) {
-			return Facts{}, runtime.ErrGone
-		}
-		return Facts{}, fmt.Errorf("facts: %w", err)
+		return Facts{}, err
 	}
 	defer root.Close()
 	f := Facts{WorkDir: c.WorkDir}
@@ -74,6 +71,59 @@ func Read(c runtime.Container, user string) (Facts, error) {
 		}
 	}
 	return f, nil
+}
+
+func openRoot(c runtime.Container) (*os.File, error) {
+	root, err := os.OpenFile(fmt.Sprintf("/proc/%d/root", c.PID), unix.O_PATH|unix.O_DIRECTORY, 0)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil, runtime.ErrGone
+	case err != nil:
+		return nil, fmt.Errorf("facts: %w", err)
+	}
+	return root, nil
+}
+
+// File is what Stat tells of a path.
+type File struct {
+	Exists bool   `json:"exists"`
+	Kind   string `json:"kind,omitempty"` // file, directory or other
+	Size   int64  `json:"size"`
+}
+
+// Stat tells of a file by its absolute path in the container, links followed as a process in there would.
+func Stat(c runtime.Container, name string) (File, error) {
+	if c.PID <= 0 {
+		return File{}, runtime.ErrGone
+	}
+	if !path.IsAbs(name) || len(name) >= unix.PathMax || strings.ContainsRune(name, 0) {
+		return File{}, errors.New("facts: want an absolute path")
+	}
+	root, err := openRoot(c)
+	if err != nil {
+		return File{}, err
+	}
+	defer root.Close()
+	f, err := openIn(root, name, unix.O_PATH)
+	switch {
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR):
+		return File{}, nil
+	case err != nil:
+		return File{}, fmt.Errorf("facts: %q: %w", name, err)
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return File{}, fmt.Errorf("facts: %q: %w", name, err)
+	}
+	kind := "other"
+	switch {
+	case st.Mode().IsRegular():
+		kind = "file"
+	case st.IsDir():
+		kind = "directory"
+	}
+	return File{Exists: true, Kind: kind, Size: st.Size()}, nil
 }
 
 // lookup finds the user in /etc/passwd (passwd(5)); the first entry that fits counts. It returns the login shell.

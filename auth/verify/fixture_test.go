@@ -48,6 +48,8 @@ func fingerprint(key ssh.PublicKey) string {
 }
 
 const (
+	// Made by the reference implementation: printf 'correct horse' | argon2 saltsaltsaltsalt -id -t 1 -k 19456 -p 1 -l 16 -e
+	horseHash = "$argon2id$v=19$m=19456,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdA$s+1NCrACzX0xl+OYf5kw/w"
 	cheapHash = "$argon2id$v=19$m=19456,t=1,p=1$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAA"
 	rfcSecret = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ" // "12345678901234567890", RFC 6238, appendix B
 )

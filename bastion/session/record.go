@@ -3,46 +3,25 @@ package session
 import (
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/podbastion/podbastion/audit"
+	"github.com/podbastion/podbastion/audit/cast"
 	"github.com/podbastion/podbastion/auth"
 	"github.com/podbastion/podbastion/internal/tty"
 )
 
-// RecordingHeader describes a recording.
-type RecordingHeader struct {
-	Session string
-	Account string
-	Title   string
-	Command string // of an exec
-	Term    string
-	Shell   string
-	Size    tty.Size
-	Began   time.Time
-}
-
-// Recording is one session's recording being made.
+// Recording is one session's recording being made; *cast.Recorder is one.
 type Recording interface {
 	Output(p []byte) error
 	Resize(size tty.Size) error
-	Close() (RecordingSummary, error)
+	Marker(label string) error
+	Close() (cast.Summary, error)
 }
 
-// RecordingSummary is what a closed recording is known by.
-type RecordingSummary struct {
-	Path   string
-	Bytes  int64
-	SHA256 string
-}
-
-// Recordings makes recordings.
+// Recordings begins recordings.
 type Recordings interface {
-	Create(h RecordingHeader) (Recording, error)
+	Create(session string, h cast.Header) (Recording, error)
 }
-
-// unknownSize is what a recording of a session without a terminal says.
-var unknownSize = tty.Size{Cols: 80, Rows: 24}
 
 // recorder is a session's recording, or none, and what to do when it fails.
 type recorder struct {
@@ -60,12 +39,9 @@ func (r *run) record(role *auth.Role, shell string) (*recorder, error) {
 	if role.Recording == auth.RecordingOff {
 		return rec, nil
 	}
-	h := RecordingHeader{
-		Session: r.id, Account: string(r.login.Principal.Account), Title: string(r.login.Principal.Account) + "+" + place(*r.target),
-		Shell: shell, Size: unknownSize, Began: r.began,
-	}
+	h := cast.Header{Time: r.began, Shell: shell, Title: string(r.login.Principal.Account) + "+" + place(*r.target), Plain: r.request.Terminal == nil}
 	if r.request.Kind != Shell {
-		h.Command = r.request.Command
+		h.Title += ": " + printable(r.request.Command)
 	}
 	if t := r.request.Terminal; t != nil {
 		h.Term, h.Size = t.Term, t.Size
@@ -74,7 +50,7 @@ func (r *run) record(role *auth.Role, shell string) (*recorder, error) {
 	if r.service.o.Recordings == nil {
 		err = ErrRecording
 	} else {
-		rec.to, err = r.service.o.Recordings.Create(h)
+		rec.to, err = r.service.o.Recordings.Create(r.id, h)
 	}
 	if err == nil {
 		return rec, nil
@@ -103,6 +79,15 @@ func (r *recorder) resize(size tty.Size) {
 	defer r.mu.Unlock()
 	if r.to != nil {
 		_ = r.check(r.to.Resize(size)) // the next output tells
+	}
+}
+
+// marker marks a command.
+func (r *recorder) marker(label string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.to != nil {
+		_ = r.check(r.to.Marker(label)) // the next output tells
 	}
 }
 

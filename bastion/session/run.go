@@ -22,6 +22,7 @@ const (
 	factsTimeout = 10 * time.Second // for the agent to tell of the container
 	startTimeout = 30 * time.Second // for the process to run
 	endTimeout   = 10 * time.Second // for a process to be gone after Close
+	goneTimeout  = 2 * time.Second  // for the agent to tell whether a container is gone
 	sayTimeout   = 3 * time.Second  // for a client to take a notice
 	auditTimeout = 10 * time.Second // for an event to be durable
 	denyTime     = 50 * time.Millisecond
@@ -115,6 +116,11 @@ func (r *run) on(ctx context.Context, resolved route.Resolved) (bridge.Exit, err
 	if err != nil {
 		return bridge.Exit{}, err
 	}
+	cmds, err := r.commands(ctx, l, facts, shell)
+	if err != nil {
+		return bridge.Exit{}, err
+	}
+	argv, env := cmds.start(argv, r.environment(facts, shell, resolved.Role))
 	rec, err := r.record(resolved.Role, shell)
 	if err != nil {
 		return bridge.Exit{}, err
@@ -125,9 +131,10 @@ func (r *run) on(ctx context.Context, resolved route.Resolved) (bridge.Exit, err
 	}
 	start := bridge.Start{
 		Session: r.id, Account: string(r.login.Principal.Account), Target: resolved.Target, User: resolved.Role.User,
-		Argv: argv, Env: r.environment(facts, shell, resolved.Role), TTY: r.request.Terminal != nil, Size: r.size(), Modes: r.modes(),
+		Argv: argv, Env: env, TTY: r.request.Terminal != nil, Size: r.size(), Modes: r.modes(),
 	}
-	c := &copier{run: r, live: l, recorder: rec, last: newClock()}
+	cmds.begin(rec)
+	c := &copier{run: r, live: l, recorder: rec, last: newClock(), commands: cmds, start: start}
 	return r.execute(ctx, c, func(ctx context.Context) (bridge.Process, error) { return r.service.o.Bridge.Exec(ctx, start) }), nil
 }
 

@@ -70,7 +70,8 @@ func accountOf(user string) auth.Account {
 // offered judges a key that the client has not proved to hold yet. Nothing is remembered but in the permissions.
 func (a *authenticator) offered(m ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
 	began, account := time.Now(), accountOf(m.User())
-	p, err := a.judge(account, func() (*auth.Principal, error) {
+	wait, locked := a.conn.books.Key(account)
+	p, err := a.judge(wait, locked, func() (*auth.Principal, error) {
 		return a.server.o.Keys.PublicKey(account, key, a.conn.source)
 	})
 	if err != nil {
@@ -94,7 +95,8 @@ func (a *authenticator) proved(m ssh.ConnMetadata, _ ssh.PublicKey, perms *ssh.P
 
 func (a *authenticator) password(m ssh.ConnMetadata, password []byte) (*ssh.Permissions, error) {
 	began, account := time.Now(), accountOf(m.User())
-	p, err := a.judge(account, func() (*auth.Principal, error) {
+	wait, locked := a.conn.books.Guess(account)
+	p, err := a.judge(wait, locked, func() (*auth.Principal, error) {
 		if len(password) > maxSecret {
 			return nil, auth.ErrWrongPassword
 		}
@@ -136,7 +138,8 @@ func (a *authenticator) code(m ssh.ConnMetadata, ask ssh.KeyboardInteractiveChal
 		return nil, err
 	}
 	began := time.Now()
-	p, err := a.judge(first.Account, func() (*auth.Principal, error) {
+	wait, locked := a.conn.books.Guess(first.Account)
+	p, err := a.judge(wait, locked, func() (*auth.Principal, error) {
 		if len(answers[0]) > maxSecret {
 			return nil, auth.ErrWrongCode
 		}
@@ -153,14 +156,13 @@ func (a *authenticator) code(m ssh.ConnMetadata, ask ssh.KeyboardInteractiveChal
 	return permissions(p), a.accept(m, p)
 }
 
-// judge does the work of verifying also while the account is locked out, so that nobody sees it by the time.
-func (a *authenticator) judge(account auth.Account, verify func() (*auth.Principal, error)) (*auth.Principal, error) {
-	locked := a.server.o.Throttle.Allow(account, a.conn.source.Addr())
-	p, err := verify()
+// judge waits as long as the throttle says, and verifies unless it says not to.
+func (a *authenticator) judge(wait time.Duration, locked error, verify func() (*auth.Principal, error)) (*auth.Principal, error) {
 	if locked != nil {
 		return nil, locked
 	}
-	return p, err
+	time.Sleep(min(wait, a.server.o.Limits.LoginGrace))
+	return verify()
 }
 
 // accept remembers a login; one that cannot be remembered does not happen.
@@ -175,7 +177,7 @@ func (a *authenticator) accept(m ssh.ConnMetadata, p *auth.Principal) error {
 		a.server.o.Log.WithError(err).Error("a login could not be remembered, so it was refused")
 		return errDenied
 	}
-	a.server.o.Throttle.Succeeded(p.Account, a.conn.source.Addr())
+	a.conn.books.Succeeded(p.Account)
 	a.server.o.Metrics.logins.WithLabelValues("accept", string(p.Method)).Inc()
 	a.server.o.Log.WithFields(logrus.Fields{
 		"account": string(p.Account), "source": a.conn.source.String(), "method": e.Method, "fingerprint": p.Fingerprint,
@@ -191,7 +193,6 @@ func (a *authenticator) refuse(m ssh.ConnMetadata, began time.Time, tick time.Du
 	if err := a.append(e); err != nil {
 		a.server.o.Log.WithError(err).Error("a refused login could not be remembered")
 	}
-	a.server.o.Throttle.Failed(accountOf(m.User()), a.conn.source.Addr())
 	a.server.o.Metrics.logins.WithLabelValues("reject", string(method)).Inc()
 	a.server.o.Log.WithFields(logrus.Fields{
 		"account": printable(e.Account), "source": e.Source, "method": e.Method, "fingerprint": fingerprint, "reason": e.Reason,

@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"crypto/rand"
 	"io"
-	"net/netip"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +14,7 @@ import (
 
 	"github.com/podbastion/podbastion/audit"
 	"github.com/podbastion/podbastion/auth"
+	"github.com/podbastion/podbastion/auth/throttle"
 	"github.com/podbastion/podbastion/bastion/session"
 	"github.com/podbastion/podbastion/bastion/sshd"
 )
@@ -232,37 +231,11 @@ func TestEqualRefusals(t *testing.T) {
 	}
 }
 
-// counting is a throttle that locks an account out for an address after three failures.
-type counting struct {
-	mu       sync.Mutex
-	failures map[auth.Account]int
-}
-
-func (c *counting) Allow(a auth.Account, _ netip.Addr) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.failures[a] >= 3 {
-		return auth.ErrLockedOut
-	}
-	return nil
-}
-
-func (c *counting) Failed(a auth.Account, _ netip.Addr) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.failures[a]++
-}
-
-func (c *counting) Succeeded(a auth.Account, _ netip.Addr) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.failures, a)
-}
-
 func TestLockedOut(t *testing.T) {
-	c := &counting{failures: map[auth.Account]int{}}
-	b := start(t, passwordRoles(t, ""), func(o *sshd.Options, _ *session.Options) { o.Throttle = c })
-	for range 3 {
+	b := start(t, passwordRoles(t, ""), func(o *sshd.Options, _ *session.Options) {
+		o.Throttle = throttle.New(throttle.Options{MaxWait: time.Millisecond})
+	})
+	for range 10 { // what auth/throttle allows of one account from one source
 		if _, err := b.dial("pat", ssh.Password("wrong")); err == nil {
 			t.Fatal("a wrong password logged in")
 		}
@@ -270,7 +243,28 @@ func TestLockedOut(t *testing.T) {
 	if _, err := b.dial("pat", ssh.Password("correct horse")); err == nil {
 		t.Fatal("the right password logged in while locked out")
 	}
-	b.events.wait(t, "locked out", rejected(auth.ErrLockedOut))
+	b.events.wait(t, "locked out", func(e audit.Event) bool {
+		return e.Type == audit.AuthReject && strings.HasPrefix(e.Reason, auth.ErrLockedOut.Error())
+	})
+}
+
+// However many keys an honest client offers before the right one, it is not slowed.
+func TestManyKeysAreNoGuesses(t *testing.T) {
+	key, line := newKey(t)
+	b := start(t, account("alice", line)+rolesHead, nil)
+	offered := make([]ssh.Signer, 0, 5)
+	for range 4 {
+		k, _ := newKey(t)
+		offered = append(offered, k)
+	}
+	offered = append(offered, key)
+	for range 5 {
+		c, err := b.dial("alice", ssh.PublicKeys(offered...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = c.Close()
+	}
 }
 
 // A login that cannot be remembered does not happen.

@@ -93,6 +93,13 @@ func (x *terminal) types(t *testing.T, text string) {
 	}
 }
 
+// sees waits until the terminal shows the text.
+func (x *terminal) sees(t *testing.T, text string) {
+	t.Helper()
+	eventually(t, func() bool { return strings.Contains(x.out.String(), text) },
+		func() string { return fmt.Sprintf("no %q in %q, errors %q", text, x.out.String(), x.errOut.String()) })
+}
+
 func status(err error) int {
 	var exit *ssh.ExitError
 	switch {
@@ -115,7 +122,7 @@ func TestTerminal(t *testing.T) {
 	b, c := alice(t, nil)
 	x := shell(t, c)
 	x.types(t, "stty size; echo term=$TERM user=$USER home=$HOME shell=$SHELL\n")
-	x.out.has(t, "33 101\r\nterm=xterm-256color user=root home=/ shell=/bin/sh\r\n")
+	x.sees(t, "33 101\r\nterm=xterm-256color user=root home=/ shell=/bin/sh\r\n")
 	if err := x.s.WindowChange(44, 122); err != nil {
 		t.Fatal(err)
 	}
@@ -328,10 +335,10 @@ func TestReloadEndsWhatIsNotPermitted(t *testing.T) {
 	c := b.login(t, "alice+web-0", ssh.PublicKeys(key))
 	x := shell(t, c)
 	x.types(t, "echo rea''dy\n")
-	x.out.has(t, "ready")
+	x.sees(t, "ready")
 	write(t, b, account("alice", line)+strings.Replace(rolesHead, "recording: off", "recording: off\n    limits: {sessions: 9}", 1))
 	x.types(t, "echo sti''ll\n")
-	x.out.has(t, "still")
+	x.sees(t, "still")
 	write(t, b, account("alice", line)+strings.Replace(rolesHead, "[shop]", "[bank]", 1))
 	if got := status(x.s.Wait()); got != 255 || !strings.Contains(x.errOut.String(), "your access to this pod has ended") {
 		t.Errorf("%d %q", got, x.errOut.String())
@@ -347,7 +354,7 @@ func TestPodReplaced(t *testing.T) {
 	b, c := alice(t, nil)
 	x := shell(t, c)
 	x.types(t, "echo rea''dy\n")
-	x.out.has(t, "ready")
+	x.sees(t, "ready")
 	b.pods.set(pod("shop", "web-0", "uid-9"))
 	b.sessions.Revalidate()
 	if got := status(x.s.Wait()); got != 255 || !strings.Contains(x.errOut.String(), "the pod is gone") {
@@ -369,7 +376,7 @@ func TestLimits(t *testing.T) {
 	c := b.login(t, "alice+web-0", ssh.PublicKeys(key))
 	x := shell(t, c)
 	x.types(t, "echo rea''dy\n")
-	x.out.has(t, "ready")
+	x.sees(t, "ready")
 	if _, errOut, exit := run(t, c, "id", ""); exit != 255 || !strings.Contains(errOut, "you have 1 sessions open") {
 		t.Errorf("second session: %q %d", errOut, exit)
 	}
@@ -451,7 +458,7 @@ func TestDrain(t *testing.T) {
 	b, c := alice(t, nil)
 	x := shell(t, c)
 	x.types(t, "echo rea''dy\n")
-	x.out.has(t, "ready")
+	x.sees(t, "ready")
 	ctx, cancel := contextWithTimeout(500 * time.Millisecond)
 	defer cancel()
 	done := make(chan struct{})
@@ -461,7 +468,7 @@ func TestDrain(t *testing.T) {
 		t.Errorf("a new session while draining: %q %d", errOut, exit)
 	}
 	x.types(t, "echo sti''ll\n")
-	x.out.has(t, "still")
+	x.sees(t, "still")
 	if got := status(x.s.Wait()); got != 255 {
 		t.Errorf("exit %d", got)
 	}

@@ -180,8 +180,9 @@ type channel struct {
 	server  *Server
 	opened  opened
 	ch      ssh.Channel
-	start   chan session.Request
+	start   chan session.Request // takes one without blocking
 	started bool
+	handed  bool // start has it
 	request session.Request
 	resizes chan tty.Size
 	signals chan string
@@ -192,9 +193,9 @@ func (c *channel) requests(reqs <-chan *ssh.Request) {
 	for req := range reqs {
 		ok := c.answer(req)
 		_ = req.Reply(ok, nil)
-		if c.started && c.start != nil {
+		if c.started && !c.handed {
+			c.handed = true
 			c.start <- c.request // after the reply, so that it comes first on the wire
-			c.start = nil
 		}
 	}
 }

@@ -8,12 +8,15 @@ import (
 	"time"
 
 	glider "github.com/gliderlabs/ssh"
+
+	"github.com/podbastion/podbastion/auth/throttle"
 )
 
 // gate lets connections in, within the limits, and knows those that are there.
 type gate struct {
-	limits  Limits
-	metrics *Metrics
+	limits   Limits
+	throttle *throttle.Throttle
+	metrics  *Metrics
 
 	mu      sync.Mutex // guards below
 	conns   map[*conn]struct{}
@@ -22,8 +25,8 @@ type gate struct {
 	gone    *sync.Cond // a connection went
 }
 
-func newGate(l Limits, m *Metrics) *gate {
-	g := &gate{limits: l, metrics: m, conns: map[*conn]struct{}{}, sources: map[netip.Prefix]int{}}
+func newGate(l Limits, t *throttle.Throttle, m *Metrics) *gate {
+	g := &gate{limits: l, throttle: t, metrics: m, conns: map[*conn]struct{}{}, sources: map[netip.Prefix]int{}}
 	g.gone = sync.NewCond(&g.mu)
 	return g
 }
@@ -57,7 +60,8 @@ func (l *gateListener) Accept() (net.Conn, error) {
 
 func (g *gate) enter(raw net.Conn) (*conn, string) {
 	c := &conn{Conn: raw, gate: g, source: addrPort(raw.RemoteAddr())}
-	c.network = network(c.source.Addr())
+	c.books = g.throttle.Connection(c.source.Addr())
+	c.network = throttle.Source(c.source.Addr())
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
@@ -119,6 +123,7 @@ type conn struct {
 	gate    *gate
 	source  netip.AddrPort
 	network netip.Prefix
+	books   *throttle.Connection
 
 	loggedIn bool // guarded by gate.mu
 	loginAt  time.Time
@@ -159,7 +164,10 @@ func (c *conn) Read(p []byte) (int, error) {
 
 func (c *conn) Close() error {
 	err := c.Conn.Close()
-	c.closed.Do(func() { c.gate.leave(c) })
+	c.closed.Do(func() {
+		c.gate.leave(c)
+		c.books.Close()
+	})
 	return err
 }
 
@@ -172,17 +180,4 @@ func addrPort(a net.Addr) netip.AddrPort {
 		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 	}
 	return netip.AddrPortFrom(netip.IPv4Unspecified(), 0)
-}
-
-// network is whom a limit per source counts: an IPv4 address, or the /64 that one IPv6 customer has.
-func network(a netip.Addr) netip.Prefix {
-	bits := 32
-	if a.Is6() {
-		bits = 64
-	}
-	p, err := a.WithZone("").Prefix(bits)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	return p
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/netip"
 	"os"
 	"os/exec"
 	"strings"
@@ -23,6 +22,7 @@ import (
 
 	"github.com/podbastion/podbastion/audit"
 	"github.com/podbastion/podbastion/auth"
+	"github.com/podbastion/podbastion/auth/throttle"
 	"github.com/podbastion/podbastion/auth/verify"
 	"github.com/podbastion/podbastion/bastion/bridge"
 	"github.com/podbastion/podbastion/bastion/route"
@@ -329,7 +329,7 @@ func start(t *testing.T, roles string, tune func(*sshd.Options, *session.Options
 	}
 	o := sshd.Options{
 		HostKeys: []ssh.Signer{host}, Keys: v, Secrets: v, Passwords: func() bool { return b.source.Current().UsesPasswords() },
-		Throttle: open{}, Audit: b.events, Log: log, Metrics: sshd.NewMetrics(prometheus.NewRegistry()),
+		Throttle: throttle.New(throttle.Options{}), Audit: b.events, Log: log, Metrics: sshd.NewMetrics(prometheus.NewRegistry()),
 		Limits: sshd.Limits{LoginGrace: 20 * time.Second, MaxConnections: 100, MaxPerSource: 100, MaxUnauthenticated: 20, MaxChannels: 16,
 			KeepaliveInterval: 5 * time.Second, KeepaliveMisses: 3},
 	}
@@ -361,13 +361,6 @@ func start(t *testing.T, roles string, tune func(*sshd.Options, *session.Options
 type testWriter struct{ t *testing.T }
 
 func (w testWriter) Write(p []byte) (int, error) { return len(p), nil }
-
-// open is a throttle that lets everybody try.
-type open struct{}
-
-func (open) Allow(auth.Account, netip.Addr) error { return nil }
-func (open) Failed(auth.Account, netip.Addr)      {}
-func (open) Succeeded(auth.Account, netip.Addr)   {}
 
 func (b *bed) dial(user string, methods ...ssh.AuthMethod) (*ssh.Client, error) {
 	return ssh.Dial("tcp", b.addr, &ssh.ClientConfig{User: user, Auth: methods, HostKeyCallback: ssh.FixedHostKey(b.hostKey), Timeout: 10 * time.Second})

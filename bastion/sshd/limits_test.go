@@ -148,10 +148,10 @@ func TestKeepalive(t *testing.T) {
 	})
 	x := shell(t, c)
 	x.types(t, "echo rea''dy\n")
-	x.out.has(t, "ready")
+	x.sees(t, "ready")
 	time.Sleep(time.Second) // many times what a dead client would get
 	x.types(t, "echo sti''ll\n")
-	x.out.has(t, "still")
+	x.sees(t, "still")
 	if ok, _, err := c.SendRequest("keepalive@openssh.com", true, nil); err != nil || !ok {
 		t.Errorf("our own question: %v %v", ok, err)
 	}

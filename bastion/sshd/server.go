@@ -24,6 +24,7 @@ import (
 
 	"github.com/podbastion/podbastion/audit"
 	"github.com/podbastion/podbastion/auth"
+	"github.com/podbastion/podbastion/auth/throttle"
 	"github.com/podbastion/podbastion/bastion/bridge"
 	"github.com/podbastion/podbastion/bastion/session"
 )
@@ -38,14 +39,6 @@ type Secrets interface {
 	Password(ctx context.Context, account auth.Account, password string, source netip.AddrPort) (*auth.Principal, error)
 	SecondFactor(account auth.Account) bool
 	Code(account auth.Account, code string) error
-}
-
-// Throttle slows and locks out who fails.
-type Throttle interface {
-	// Allow fails with auth.ErrLockedOut while the account is closed to that address.
-	Allow(account auth.Account, from netip.Addr) error
-	Failed(account auth.Account, from netip.Addr)
-	Succeeded(account auth.Account, from netip.Addr)
 }
 
 // Sessions serves what clients open; *session.Service is one.
@@ -71,7 +64,7 @@ type Options struct {
 	Keys      Keys
 	Secrets   Secrets
 	Passwords func() bool // whether any account has one, so that it is worth asking
-	Throttle  Throttle
+	Throttle  *throttle.Throttle
 	Sessions  Sessions
 	Audit     audit.Sink
 	Limits    Limits
@@ -90,7 +83,7 @@ type Server struct {
 
 // New composes a server.
 func New(o Options) *Server {
-	s := &Server{o: o, gate: newGate(o.Limits, o.Metrics)}
+	s := &Server{o: o, gate: newGate(o.Limits, o.Throttle, o.Metrics)}
 	s.glider = &glider.Server{
 		ConnCallback:             s.accepted,
 		ServerConfigCallback:     s.config,

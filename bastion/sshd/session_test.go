@@ -50,7 +50,7 @@ func TestExec(t *testing.T) {
 		{command: "echo oops >&2; exit 7", err: "oops\n", exit: 7},
 		{command: "cat; echo end", stdin: "a\nb\x00c\r\n", out: "a\nb\x00c\r\nend\n"},
 		{command: `printf '%s|' "a b" 'c"d'`, out: `a b|c"d|`},
-		{command: "kill -KILL $$", exit: 137},
+		{command: "kill -KILL $$", err: "bastion: the process was killed (SIGKILL): by somebody in the pod, or because the pod has no memory left\n", exit: 137},
 		{command: "exit 255", exit: 255},
 	} {
 		out, errOut, exit := run(t, c, test.command, test.stdin)

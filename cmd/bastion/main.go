@@ -11,6 +11,8 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/podbastion/podbastion/agent/files"
+	"github.com/podbastion/podbastion/agent/reaper"
 	"github.com/podbastion/podbastion/internal/exitcode"
 )
 
@@ -52,6 +54,8 @@ func usageError(format string, args ...any) error {
 }
 
 func main() {
+	reaper.Main() // the demo's agent starts this program as a helper, which goes no further
+	files.Main()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))

@@ -1,0 +1,106 @@
+package agent
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/podbastion/podbastion/agent/runtime/proc"
+)
+
+// TerminalProtocol is what a connection is upgraded to on which a terminal's state is asked for again and again: the
+// client writes a line "?", the agent answers with a line of JSON, either the state or {"error": "…"}.
+const TerminalProtocol = "podbastion-terminal/1"
+
+const (
+	terminalEvery = 20 * time.Millisecond // between looks of a stream
+	answerWait    = 10 * time.Second      // for a peer to take an answer
+)
+
+// terminal tells the state of a session's terminal: once; with ?watch=1 whenever it changes, as JSON Lines; or on
+// request after an upgrade to TerminalProtocol.
+func (s *Server) terminal(w http.ResponseWriter, r *http.Request) {
+	live, ok := s.running(w, r)
+	if !ok {
+		return
+	}
+	switch {
+	case strings.EqualFold(r.Header.Get("Upgrade"), TerminalProtocol):
+		answerTerminal(w, live)
+	case r.URL.Query().Get("watch") == "1":
+		watchTerminal(w, r, live)
+	default:
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(terminalLine(live)) // a peer that is gone needs no answer
+	}
+}
+
+// terminalLine is one answer.
+func terminalLine(live *session) []byte {
+	t, err := proc.ReadTerminal(live.root)
+	var line []byte
+	if err == nil {
+		line, err = json.Marshal(t)
+	}
+	if err != nil {
+		line, _ = json.Marshal(struct { // a string does not fail
+			Error string `json:"error"`
+		}{err.Error()})
+	}
+	return append(line, '\n')
+}
+
+// answerTerminal answers until the peer goes or the session ends.
+func answerTerminal(w http.ResponseWriter, live *session) {
+	conn, buf, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		http.Error(w, "agent: this connection cannot be upgraded", http.StatusBadRequest)
+		return
+	}
+	defer conn.Close()
+	defer context.AfterFunc(live.ctx, func() { _ = conn.Close() })()
+	_ = conn.SetDeadline(time.Time{})
+	answer := []byte("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: " + TerminalProtocol + "\r\n\r\n")
+	for {
+		_ = conn.SetWriteDeadline(time.Now().Add(answerWait))
+		if _, err := conn.Write(answer); err != nil {
+			return
+		}
+		if !asked(buf.Reader) {
+			return
+		}
+		answer = terminalLine(live)
+	}
+}
+
+func asked(r *bufio.Reader) bool {
+	line, err := r.ReadSlice('\n')
+	return err == nil && string(line) == "?\n"
+}
+
+func watchTerminal(w http.ResponseWriter, r *http.Request, live *session) {
+	w.Header().Set("Content-Type", "application/jsonl")
+	out := http.NewResponseController(w)
+	tick := time.NewTicker(terminalEvery)
+	defer tick.Stop()
+	last := ""
+	for {
+		if line := terminalLine(live); string(line) != last {
+			last = string(line)
+			_ = out.SetWriteDeadline(time.Now().Add(answerWait))
+			if _, err := w.Write(line); err != nil || out.Flush() != nil {
+				return
+			}
+		}
+		select {
+		case <-r.Context().Done():
+			return
+		case <-live.ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}

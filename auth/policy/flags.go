@@ -1,0 +1,157 @@
+package policy
+
+import (
+	"strings"
+
+	"github.com/podbastion/podbastion/shellparse/syntax"
+)
+
+// flags: any rule but an allow rule asks whether all of its flags are there; an allow rule whether no others are.
+func (r *rule) flags(s *subject) answer {
+	if len(r.Flags) == 0 {
+		return yes
+	}
+	o := optionsOf(s.name.base)
+	words := s.words[1:]
+	if r.permits() {
+		words = s.words[1:max(1, s.own)]
+		return is(o.onlyFlags(words, r.Flags) && (len(words) > 0 || !s.cmd.Interpreter))
+	}
+	out := yes
+	for _, f := range r.Flags {
+		out = min(out, o.hasFlag(words, f))
+	}
+	return out
+}
+
+// hasFlag says whether a flag, or every one of a bundle, is among the words.
+func (o options) hasFlag(words []syntax.Word, flag string) answer {
+	parts := []string{flag}
+	if o.bundles && len(flag) > 2 && flag[1] != '-' {
+		parts = nil
+		for _, c := range flag[1:] {
+			parts = append(parts, "-"+string(c))
+		}
+	}
+	out := yes
+	for _, p := range parts {
+		out = min(out, o.hasOne(words, p, flag))
+	}
+	return out
+}
+
+func (o options) hasOne(words []syntax.Word, flag, whole string) answer {
+	long := o.long(flag)
+	out := no
+	for _, w := range words {
+		text, known := w.Known()
+		if !known {
+			if p := w.Prefix(); p == "" && w.HasUnknown() || strings.HasPrefix(p, "-") || w.Split && w.HasText() {
+				out = perhaps
+			}
+			continue
+		}
+		if text == "--" {
+			break
+		}
+		switch {
+		case text == whole:
+			return yes
+		case strings.HasPrefix(text, "--"):
+			name, _, _ := strings.Cut(text, "=")
+			if len(name) > 2 && (long != "" && strings.HasPrefix(long, name) || strings.HasPrefix(flag, name)) {
+				return yes
+			}
+		case len(text) > 1 && text[0] == '-' && o.bundles:
+			for _, c := range o.letters(text) {
+				if one := "-" + string(c); one == flag || long != "" && o.long(one) == long {
+					return yes
+				}
+			}
+		}
+	}
+	return out
+}
+
+// onlyFlags says whether every flag among the words is one of the listed.
+func (o options) onlyFlags(words []syntax.Word, listed []string) bool {
+	permitted := make(map[string]bool)
+	for _, f := range listed {
+		permitted[f] = true
+		if l := o.long(f); l != "" {
+			permitted[l] = true
+		}
+		if o.bundles && f[1] != '-' {
+			for _, c := range f[1:] {
+				one := "-" + string(c)
+				permitted[one] = true
+				if l := o.long(one); l != "" {
+					permitted[l] = true
+				}
+			}
+		}
+	}
+	for _, w := range words {
+		text, known := w.Known()
+		if !known {
+			if p := w.Prefix(); p == "" || p[0] == '-' {
+				return false
+			}
+			continue
+		}
+		if text == "--" {
+			return true
+		}
+		if len(text) < 2 || text[0] != '-' || permitted[text] {
+			continue
+		}
+		if strings.HasPrefix(text, "--") {
+			name, _, _ := strings.Cut(text, "=")
+			if !permitted[name] && !permitted[o.complete(name)] {
+				return false
+			}
+			continue
+		}
+		for _, c := range o.letters(text) {
+			one := "-" + string(c)
+			if !permitted[one] && !permitted[o.long(one)] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// letters lists the flags of a bundle, without the value that may be attached.
+func (o options) letters(text string) string {
+	for i := 1; i < len(text); i++ {
+		if strings.IndexByte(o.valued, text[i]) >= 0 {
+			return text[1 : i+1]
+		}
+	}
+	if rest := strings.TrimRight(text[1:], "0123456789"); rest != "" {
+		return rest
+	}
+	return text[1:]
+}
+
+func (o options) long(short string) string {
+	if len(short) != 2 {
+		return ""
+	}
+	return o.longs[short[1]]
+}
+
+// complete returns the long option that name abbreviates, if there is just one.
+func (o options) complete(name string) string {
+	found := ""
+	for _, l := range o.longs {
+		if strings.HasPrefix(l, name) && l != found {
+			if found != "" {
+				return ""
+			}
+			found = l
+		}
+	}
+	return found
+}

@@ -1,0 +1,165 @@
+package bridge_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/podbastion/podbastion/agent/agenttest"
+	"github.com/podbastion/podbastion/bastion/bridge"
+	"github.com/podbastion/podbastion/internal/tty"
+)
+
+// shell starts an interactive bash whose output is thrown away.
+func shell(t testing.TB, a *agenttest.Agent, b *bridge.Bridge) (bridge.Process, bridge.TerminalConn) {
+	s := start(a, "/bin/bash", "--norc", "-i")
+	s.TTY, s.Size, s.Env = true, tty.Size{Cols: 80, Rows: 24}, []string{"TERM=xterm"}
+	p := exec(t, b, s)
+	go func() { _, _ = io.Copy(io.Discard, p.Stdout()) }()
+	c, err := b.Terminal(t.Context(), s)
+	must(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	return p, c
+}
+
+func TestTerminalStates(t *testing.T) {
+	a := agenttest.Start(t)
+	p, c := shell(t, a, newBridge(t, a))
+	must(t, os.Mkdir(filepath.Join(a.Dir, "sub"), 0o755))
+	for _, step := range []struct {
+		name, keys string
+		want       bridge.TerminalState
+	}{
+		{"prompt", "", bridge.TerminalState{ShellForeground: true, Reading: true, Command: "bash"}},
+		{"command", "sleep 1000\r", bridge.TerminalState{Echo: true, Canonical: true, Command: "sleep"}},
+		{"type-ahead", "echo hi\r", bridge.TerminalState{Echo: true, Canonical: true, Command: "sleep", UnreadInput: 8}},
+		{"interrupted", "\x03", bridge.TerminalState{ShellForeground: true, Reading: true, Command: "bash"}},
+		{"cat", "cat\r", bridge.TerminalState{Echo: true, Canonical: true, Command: "cat", Reading: true}},
+		{"end of file", "\x04", bridge.TerminalState{ShellForeground: true, Reading: true, Command: "bash"}},
+		{"second in a pipeline reads", "true | cat - /dev/tty\r", bridge.TerminalState{Echo: true, Canonical: true, Command: "cat", Reading: true}},
+		{"interrupted again", "\x03", bridge.TerminalState{ShellForeground: true, Reading: true, Command: "bash"}},
+		{"secret", "read -s x\r", bridge.TerminalState{Canonical: true, ShellForeground: true, Reading: true, Command: "bash"}},
+		{"secret given", "hush\r", bridge.TerminalState{ShellForeground: true, Reading: true, Command: "bash"}},
+		{"nested bash", "bash --norc -i\r", bridge.TerminalState{ShellForeground: true, Nested: true, Reading: true, Command: "bash"}},
+		{"nested dash", "dash\r", bridge.TerminalState{Echo: true, Canonical: true, ShellForeground: true, Nested: true, Reading: true, Command: "dash"}},
+		{"script", "dash -c 'read x'\r", bridge.TerminalState{Echo: true, Canonical: true, ShellForeground: true, Nested: true, Scripted: true, Reading: true, Command: "dash"}},
+		{"back in dash", "\r", bridge.TerminalState{Echo: true, Canonical: true, ShellForeground: true, Nested: true, Reading: true, Command: "dash"}},
+		{"back in bash", "\x04", bridge.TerminalState{ShellForeground: true, Nested: true, Reading: true, Command: "bash"}},
+		{"select", "python3 -c 'import select,sys; select.select([0],[],[])'\r", bridge.TerminalState{Echo: true, Canonical: true, Reading: true, Command: "python"}},
+		{"select done", "\r", bridge.TerminalState{ShellForeground: true, Nested: true, Reading: true, Command: "bash"}},
+		{"poll", "python3 -c 'import select; p=select.poll(); p.register(0,select.POLLIN); p.poll()'\r", bridge.TerminalState{Echo: true, Canonical: true, Reading: true, Command: "python"}},
+		{"poll done", "\r", bridge.TerminalState{ShellForeground: true, Nested: true, Reading: true, Command: "bash"}},
+		{"epoll", "python3 -c 'import select; p=select.epoll(); p.register(0,select.EPOLLIN); p.poll()'\r", bridge.TerminalState{Echo: true, Canonical: true, Reading: true, Command: "python"}},
+		{"epoll done", "\r", bridge.TerminalState{ShellForeground: true, Nested: true, Reading: true, Command: "bash"}},
+		{"poll of something else", "python3 -c 'import select,os; r,w=os.pipe(); p=select.poll(); p.register(r,select.POLLIN); p.poll()'\r", bridge.TerminalState{Echo: true, Canonical: true, Command: "python"}},
+		{"ended", "\x03", bridge.TerminalState{ShellForeground: true, Nested: true, Reading: true, Command: "bash"}},
+	} {
+		if _, err := io.WriteString(p.Stdin(), step.keys); err != nil {
+			t.Fatal(err)
+		}
+		expectState(t, c, step.name, step.want)
+	}
+	if _, err := io.WriteString(p.Stdin(), "cd sub\r"); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, func() bool {
+		s, err := c.State(t.Context())
+		return err == nil && s.Directory == filepath.Join(a.Dir, "sub")
+	})
+}
+
+// expectState waits for a state. Python's file may carry a version.
+func expectState(t *testing.T, c bridge.TerminalConn, name string, want bridge.TerminalState) {
+	t.Helper()
+	var got bridge.TerminalState
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+		var err error
+		if got, err = c.State(t.Context()); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		same := got
+		same.Foreground, same.Directory = 0, ""
+		if len(same.Command) > 6 && same.Command[:6] == "python" {
+			same.Command = "python"
+		}
+		if same == want && got.Foreground > 0 {
+			return
+		}
+	}
+	t.Fatalf("%s: got %+v, want %+v", name, got, want)
+}
+
+func TestTerminalEndsWithItsSession(t *testing.T) {
+	a := agenttest.Start(t)
+	p, c := shell(t, a, newBridge(t, a))
+	must(t, p.Close())
+	waitFor(t, func() bool {
+		_, err := c.State(t.Context())
+		return errors.Is(err, bridge.ErrNoTerminal)
+	})
+}
+
+func TestTerminalAskedInTooLittleTime(t *testing.T) {
+	a := agenttest.Start(t)
+	_, c := shell(t, a, newBridge(t, a))
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 50 {
+		_, _ = c.State(over)
+		if _, err := c.State(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkTerminalState measures one question over loopback; the budget is 5 ms at the 99th percentile.
+func BenchmarkTerminalState(b *testing.B) {
+	a := agenttest.Start(b)
+	_, c := shell(b, a, newBridge(b, a))
+	var took []time.Duration
+	for b.Loop() {
+		begin := time.Now()
+		if _, err := c.State(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		took = append(took, time.Since(begin))
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
+}
+
+func TestStat(t *testing.T) {
+	a := agenttest.Start(t)
+	b := newBridge(t, a)
+	name := filepath.Join(a.Dir, "ten")
+	must(t, os.WriteFile(name, make([]byte, 10), 0o600))
+	must(t, os.Symlink("ten", filepath.Join(a.Dir, "link")))
+	for path, want := range map[string]bridge.File{
+		name:                         {Exists: true, Kind: "file", Size: 10},
+		filepath.Join(a.Dir, "link"): {Exists: true, Kind: "file", Size: 10},
+		name + "/below":              {},
+		name + "-not":                {},
+	} {
+		if got, err := b.Stat(t.Context(), "s", "alice", a.Target, path); err != nil || got != want {
+			t.Errorf("%s: %+v %v", path, got, err)
+		}
+	}
+	for _, path := range []string{"", "relative", "/proc/self/root/etc/passwd", "/a\x00b"} {
+		if got, err := b.Stat(t.Context(), "s", "alice", a.Target, path); err == nil {
+			t.Errorf("%q: %+v", path, got)
+		}
+	}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,420 @@
+package syntax
+
+import (
+	"slices"
+	"strings"
+
+	sh "mvdan.cc/sh/v3/syntax"
+)
+
+// call adds a simple command and what it carries.
+func (w *walker) call(cmd *sh.CallExpr, redirs []*sh.Redirect, at *place) {
+	var words []Word
+	for _, a := range cmd.Args {
+		w.nested(a, *at)
+		words = append(words, w.expand(a)...)
+	}
+	assigns := w.assignments(cmd.Assigns, *at, len(cmd.Args) == 0)
+	redirects, in := w.redirects(redirs, *at)
+	inner := *at
+	if in.kind != inherited {
+		inner.input = in
+	}
+	if len(words) > 0 || len(assigns) > 0 || len(redirects) > 0 {
+		w.run(Command{Words: words, Assigns: assigns, Redirects: redirects, Source: w.source(cmd, redirs)}, inner)
+	}
+	w.suggest(words, inner)
+	at.moved = at.dirs
+	w.changeDir(words, at)
+}
+
+// declare adds declare, export and their kin, which the grammar knows.
+func (w *walker) declare(cmd *sh.DeclClause, redirs []*sh.Redirect, at place) {
+	c := Command{Words: []Word{Text(cmd.Variant.Value)}, Keyword: true}
+	for _, a := range cmd.Args {
+		w.nested(a, at)
+		if a.Naked && a.Name == nil {
+			c.Words = append(c.Words, w.expand(a.Value)...)
+			continue
+		}
+		if a.Naked {
+			c.Words = append(c.Words, Text(a.Name.Value))
+			continue
+		}
+		c.Assigns = append(c.Assigns, w.assignment(a, at, true)...)
+	}
+	c.Redirects, _ = w.redirects(redirs, at)
+	w.declared(&c)
+	c.Own = len(c.Words)
+	c.Source = w.source(cmd, redirs)
+	w.add(c, at)
+}
+
+// declared adds the assignments that only show at run time: export "$x" may be any.
+func (c *collector) declared(cmd *Command) {
+	for _, word := range cmd.Words[1:] {
+		if word.HasUnknown() && !strings.HasPrefix(word.Prefix(), "-") {
+			cmd.Assigns = append(cmd.Assigns, Assignment{Value: word})
+			continue
+		}
+		if name, value, ok := strings.Cut(word.Prefix(), "="); ok {
+			cmd.Assigns = append(cmd.Assigns, Assignment{Name: strings.TrimSuffix(name, "+"), Value: Text(value)})
+		}
+	}
+}
+
+func (w *walker) assignments(list []*sh.Assign, at place, stay bool) []Assignment {
+	var out []Assignment
+	for _, a := range list {
+		w.nested(a, at)
+		out = append(out, w.assignment(a, at, stay)...)
+	}
+	return out
+}
+
+// assignment reads NAME=value or NAME=(values). Values that stay are remembered for the rest of the text.
+func (w *walker) assignment(a *sh.Assign, at place, stay bool) []Assignment {
+	var values []Word
+	switch {
+	case a.Array != nil:
+		for _, e := range a.Array.Elems {
+			if e.Value != nil {
+				values = append(values, w.expand(e.Value)...)
+			}
+		}
+		if len(values) > 1 { // ${a[@]} is all of them
+			values = append([]Word{joined(values)}, values...)
+		}
+	case a.Value != nil:
+		values = append(values, w.word(a.Value))
+	default:
+		values = append(values, Word{})
+	}
+	var out []Assignment
+	for _, v := range values {
+		v.Split = false // a value is never split
+		if text, ok := v.Known(); ok && stay && !a.Append {
+			w.value(a.Name.Value, text)
+		}
+		if a.Append {
+			v.Pieces = append([]Piece{{Kind: Unknown, Text: "$" + a.Name.Value}}, v.Pieces...)
+		}
+		one := Assignment{Name: a.Name.Value, Value: v}
+		w.assigned(one, at)
+		out = append(out, one)
+	}
+	return out
+}
+
+func joined(words []Word) Word {
+	var out Word
+	for i, word := range words {
+		if i > 0 {
+			out.Pieces = append(out.Pieces, Piece{Text: " "})
+		}
+		out.Pieces = append(out.Pieces, word.Pieces...)
+	}
+	return out
+}
+
+// value remembers what a variable may be.
+func (c *collector) value(name, text string) {
+	if c.values == nil {
+		c.values = make(map[string][]string)
+	}
+	if v := c.values[name]; len(v) < maxValues && !slices.Contains(v, text) {
+		c.values[name] = append(v, text)
+	}
+}
+
+// assigned looks into values that a shell runs as code.
+func (c *collector) assigned(a Assignment, at place) {
+	switch a.Name {
+	case "PROMPT_COMMAND", "PS0", "PS1", "PS2", "PS4", "ENV", "BASH_ENV":
+	default:
+		if !strings.HasPrefix(a.Name, "BASH_FUNC_") {
+			return
+		}
+	}
+	text, ok := a.Value.Known()
+	if !ok || !strings.HasPrefix(a.Name, "PROMPT_COMMAND") && !strings.ContainsAny(text, "$`") {
+		return // that the variable is set is judged by itself
+	}
+	at.via = append(slices.Clone(at.via), a.Name)
+	at.input = input{}
+	if a.Name != "PROMPT_COMMAND" {
+		text = ": \"" + strings.ReplaceAll(text, `"`, `\"`) + "\""
+	}
+	if err := c.codeAt(text, c.dialect, at); err != nil {
+		c.add(Command{Code: "its code cannot be read"}, at)
+	}
+}
+
+// suggest adds the commands that words become if their variables hold what the text itself puts into them.
+func (c *collector) suggest(words []Word, at place) {
+	if !slices.ContainsFunc(words, Word.HasUnknown) {
+		return
+	}
+	at.possible = true
+	for k := range maxValues {
+		out, used, more := c.substitute(words, k)
+		if used && len(out) > 0 {
+			c.run(Command{Words: out}, at)
+		}
+		if !more {
+			return
+		}
+	}
+}
+
+// substitute puts the k-th of the values that variables may have into words.
+func (c *collector) substitute(words []Word, k int) (out []Word, used, more bool) {
+	for _, w := range words {
+		cur := Word{Quoted: w.Quoted}
+		for _, p := range w.Pieces {
+			values := c.values[strings.TrimPrefix(p.Text, "$")]
+			if p.Kind == Unknown && p.Text == "$IFS" && len(values) == 0 {
+				values = []string{" "}
+			}
+			if p.Kind != Unknown || len(values) == 0 {
+				cur.Pieces = append(cur.Pieces, p)
+				cur.Split = cur.Split || p.Kind != Literal && w.Split
+				continue
+			}
+			used = true
+			more = more || k+1 < len(values)
+			value := values[min(k, len(values)-1)]
+			if !w.Split {
+				cur.Pieces = append(cur.Pieces, Piece{Text: value})
+				continue
+			}
+			for i, field := range splitFields(value) {
+				if i > 0 && len(cur.Pieces) > 0 {
+					out = append(out, cur)
+					cur = Word{}
+				}
+				if field != "" {
+					cur.Pieces = append(cur.Pieces, Piece{Text: field})
+				}
+			}
+		}
+		if len(cur.Pieces) > 0 || len(w.Pieces) == 0 {
+			out = append(out, cur)
+		}
+	}
+	return out, used, more
+}
+
+// splitFields splits at blanks; blanks at the ends leave an empty field there.
+func splitFields(s string) []string {
+	out := strings.Fields(s)
+	const blanks = " \t\n"
+	if s != "" && strings.IndexByte(blanks, s[0]) >= 0 {
+		out = append([]string{""}, out...)
+	}
+	if s != "" && strings.IndexByte(blanks, s[len(s)-1]) >= 0 {
+		out = append(out, "")
+	}
+	return out
+}
+
+// changeDir follows cd.
+func (w *walker) changeDir(words []Word, at *place) {
+	if len(words) == 0 {
+		return
+	}
+	switch name, _ := words[0].Known(); name {
+	case "builtin", "command":
+		w.changeDir(words[1:], at)
+		return
+	case "cd", "chdir":
+	case "pushd", "popd":
+		at.moved = []string{Anywhere}
+		at.dirs = at.moved
+		return
+	default:
+		return
+	}
+	args := words[1:]
+	for len(args) > 0 {
+		if s, ok := args[0].Known(); !ok || s != "-P" && s != "-L" && s != "-e" && s != "-@" && s != "--" {
+			break
+		}
+		args = args[1:]
+	}
+	at.moved = moveTo(args, at.dirs)
+	at.dirs = union(at.dirs, at.moved)
+}
+
+func moveTo(args []Word, dirs []string) []string {
+	if len(args) == 0 {
+		return []string{"~"}
+	}
+	text, ok := args[0].Known()
+	switch {
+	case len(args) > 1:
+		return []string{Anywhere}
+	case ok && strings.HasPrefix(text, "/"):
+		return []string{text}
+	case ok && text != "-" && text != "":
+		var out []string
+		for _, d := range dirs {
+			if d == Anywhere {
+				return []string{Anywhere}
+			}
+			out = append(out, d+"/"+text)
+		}
+		return out
+	case !ok && len(args[0].Pieces) > 0 && args[0].Pieces[0].Kind == Home:
+		rest := Word{Pieces: args[0].Pieces[1:]}
+		if t, ok := rest.Known(); ok && (t == "" || t[0] == '/') {
+			return []string{"~" + t}
+		}
+	}
+	return []string{Anywhere}
+}
+
+// redirects lists the files that are opened and what standard input becomes.
+func (w *walker) redirects(list []*sh.Redirect, at place) ([]Redirect, input) {
+	var out []Redirect
+	in := input{}
+	for _, r := range list {
+		w.nested(r.Word, at)
+		fd0 := r.N == nil || r.N.Value == "0"
+		switch r.Op {
+		case sh.Hdoc, sh.DashHdoc:
+			if r.Hdoc != nil {
+				w.nested(r.Hdoc, at)
+			}
+			if fd0 {
+				in = w.hereDocument(r)
+			}
+			continue
+		case sh.WordHdoc:
+			if fd0 {
+				in = input{kind: piped}
+				word := w.word(r.Word)
+				word.Split = false
+				if text, ok := word.Known(); ok {
+					in = input{kind: literal, code: []string{text + "\n"}}
+				}
+			}
+			continue
+		case sh.DplIn, sh.DplOut:
+			if fileless(r, w.dialect) {
+				if fd0 && r.Op == sh.DplIn {
+					in = input{kind: piped}
+				}
+				continue
+			}
+		}
+		for _, file := range w.expand(r.Word) {
+			file.Split = false
+			op := r.Op.String()
+			if r.Op == sh.RdrInOut {
+				out = append(out, Redirect{File: file, Op: "<"})
+			}
+			write := r.Op != sh.RdrIn && r.Op != sh.DplIn
+			out = append(out, Redirect{Write: write, File: file, Op: op})
+			if !write && fd0 || r.Op == sh.RdrInOut {
+				in = input{kind: piped}
+			}
+		}
+	}
+	return out, in
+}
+
+// fileless says whether >& or <& copies or closes a descriptor instead of opening a file.
+func fileless(r *sh.Redirect, _ Dialect) bool {
+	s := strings.TrimSuffix(r.Word.Lit(), "-")
+	if s == "" && r.Word.Lit() != "-" {
+		return r.Op == sh.DplIn // >&$x may be a file
+	}
+	for _, ch := range s {
+		if ch < '0' || ch > '9' {
+			return s == "p"
+		}
+	}
+	return true
+}
+
+// hereDocument is the input that a here-document gives. Where its delimiter is quoted its text stands as it is;
+// otherwise $, ` and \ mean something in it.
+func (w *walker) hereDocument(r *sh.Redirect) input {
+	if r.Hdoc == nil {
+		return input{kind: literal, code: []string{""}}
+	}
+	raw := r.Word.Lit() == "" || strings.Contains(r.Word.Lit(), `\`)
+	b := wordBuilder{walker: w}
+	for _, p := range r.Hdoc.Parts {
+		if lit, ok := p.(*sh.Lit); ok && raw {
+			b.text.WriteString(lit.Value)
+			continue
+		}
+		b.part(p, true, false)
+	}
+	word := b.done()
+	word.Split = false
+	if text, ok := word.Known(); ok {
+		return input{kind: literal, code: []string{text}}
+	}
+	return input{kind: piped}
+}
+
+// printed lists the texts that a statement prints, where it is an echo or printf of literals.
+func (w *walker) printed(s *sh.Stmt) []string {
+	call, ok := s.Cmd.(*sh.CallExpr)
+	if !ok || len(call.Args) < 2 {
+		return nil
+	}
+	var parts []string
+	for _, a := range call.Args {
+		for _, word := range w.expand(a) {
+			text, ok := word.Known()
+			if !ok {
+				return nil
+			}
+			parts = append(parts, text)
+		}
+	}
+	if parts[0] != "echo" && parts[0] != "printf" && parts[0] != "print" {
+		return nil
+	}
+	parts = parts[1:]
+	for len(parts) > 1 && len(parts[0]) > 1 && len(parts[0]) <= 3 && parts[0][0] == '-' {
+		parts = parts[1:]
+	}
+	text := strings.Join(parts, " ")
+	out := []string{text}
+	if decoded, ok := decodeDollar(text); ok && decoded != text {
+		out = append(out, decoded)
+	}
+	if len(parts) > 1 { // printf's format with its arguments
+		out = append(out, strings.Join(parts[1:], " "), formatted(parts))
+	}
+	return out
+}
+
+// formatted fills printf's %s, near enough.
+func formatted(parts []string) string {
+	out, args := parts[0], parts[1:]
+	for _, a := range args {
+		if i := strings.Index(out, "%"); i >= 0 && i+1 < len(out) {
+			out = out[:i] + a + out[i+2:]
+		}
+	}
+	return strings.ReplaceAll(out, `\n`, "\n")
+}
+
+// source is the text of a simple command.
+func (w *walker) source(n sh.Node, redirs []*sh.Redirect) string {
+	from, to := n.Pos().Offset(), n.End().Offset()
+	for _, r := range redirs {
+		from = min(from, r.Pos().Offset())
+		to = max(to, r.Word.End().Offset())
+	}
+	if from > to || int(to) > len(w.text) {
+		return ""
+	}
+	return w.text[from:to]
+}

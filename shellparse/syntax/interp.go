@@ -1,0 +1,256 @@
+package syntax
+
+import "strings"
+
+// interpreter is a language other than the shell's: its code is not read here.
+type interpreter struct {
+	code   string   // letters of the options that take code
+	long   []string // the same, long
+	module bool     // -m NAME runs a module that is installed
+	stops  string   // letters of options that take a value, so that what follows in the word is none
+}
+
+func interpreterOf(name string) (interpreter, bool) {
+	base := strings.TrimRight(name, "0123456789.")
+	switch base {
+	case "python", "pypy", "python3", "python2":
+		return interpreter{code: "c", stops: "mWX"}, true
+	case "perl":
+		return interpreter{code: "eE", stops: "IMmxCD0F"}, true
+	case "ruby":
+		return interpreter{code: "e", stops: "IrCEKTxF0"}, true
+	case "node", "nodejs":
+		return interpreter{code: "ep", long: []string{"--eval", "--print"}, stops: "rC"}, true
+	case "php":
+		return interpreter{code: "rBRE", stops: "cdzft"}, true
+	case "lua", "luajit":
+		return interpreter{code: "e", stops: "l"}, true
+	case "tclsh", "wish", "expect":
+		return interpreter{code: "c"}, true
+	case "Rscript", "R", "groovy", "scala", "julia", "guile", "erl", "elixir", "ocaml", "osascript", "gawk":
+		return interpreter{code: "e", long: []string{"--eval"}}, true
+	}
+	return interpreter{}, false
+}
+
+func (r *runner) interpreter(in interpreter) {
+	r.self().Interpreter = true
+	i := 1
+	for ; i < len(r.words); i++ {
+		text, known := r.words[i].Known()
+		if !known {
+			if p := r.words[i].Prefix(); p == "" && r.words[i].Split || strings.HasPrefix(p, "-") {
+				r.hidden("its arguments are only known at run time")
+			}
+			return
+		}
+		if text == "-" || len(text) < 2 || text[0] != '-' {
+			break
+		}
+		name, _, _ := strings.Cut(text, "=")
+		for _, l := range in.long {
+			if name == l {
+				r.foreign(InArguments, "it is handed code of another language")
+				return
+			}
+		}
+		if strings.HasPrefix(text, "--") {
+			continue
+		}
+		for j, ch := range text[1:] {
+			if strings.ContainsRune(in.code, ch) {
+				r.foreign(InArguments, "it is handed code of another language")
+				return
+			}
+			if strings.ContainsRune(in.stops, ch) {
+				if ch == 'm' && r.isPython() {
+					return
+				}
+				if j == len(text)-2 {
+					i++
+				}
+				break
+			}
+		}
+	}
+	if i < len(r.words) {
+		if t, _ := r.words[i].Known(); t != "-" && t != "/dev/stdin" {
+			return // a script, as good as any other program
+		}
+	}
+	if r.at.input.kind != inherited {
+		r.hidden("it is handed code of another language")
+	}
+}
+
+func (r *runner) isPython() bool { return strings.HasPrefix(r.name, "py") }
+
+// awk looks for what its program runs.
+func (r *runner) awk() {
+	i := 1
+	for ; i < len(r.words); i++ {
+		text, known := r.words[i].Known()
+		if !known {
+			if strings.HasPrefix(r.words[i].Prefix(), "-v") || strings.HasPrefix(r.words[i].Prefix(), "-F") {
+				continue
+			}
+			r.hidden("its program is only known at run time")
+			return
+		}
+		if text == "--" {
+			i++
+			break
+		}
+		if len(text) < 2 || text[0] != '-' {
+			break
+		}
+		switch {
+		case strings.HasPrefix(text, "-f") || strings.HasPrefix(text, "--file") || strings.HasPrefix(text, "-i") || strings.HasPrefix(text, "-E") || strings.HasPrefix(text, "-l"):
+			r.foreign(InFile, "its program is in a file")
+			return
+		case text == "-v" || text == "-F":
+			i++
+		case text == "-e" || strings.HasPrefix(text, "--source"):
+			r.hidden("its options are not understood")
+		}
+	}
+	if i >= len(r.words) {
+		return
+	}
+	text, known := r.words[i].Known()
+	if !known {
+		r.hidden("its program is only known at run time")
+		return
+	}
+	r.awkProgram(text)
+}
+
+// awkProgram finds system(), pipes and output files in a program's text.
+func (r *runner) awkProgram(text string) {
+	printing, depth := false, 0
+	for i := 0; i < len(text); i++ {
+		switch ch := text[i]; {
+		case ch == '"':
+			_, n := awkString(text[i:])
+			if n == 0 {
+				r.hidden("its program cannot be read")
+				return
+			}
+			i += n - 1
+		case ch == '/' && awkRegexAhead(text[:i]):
+			for i++; i < len(text) && text[i] != '/'; i++ {
+				if text[i] == '\\' {
+					i++
+				}
+			}
+		case ch == '#':
+			for i < len(text) && text[i] != '\n' {
+				i++
+			}
+			printing = false
+		case ch == '(':
+			depth++
+		case ch == ')':
+			depth--
+		case ch == ';' || ch == '\n' || ch == '}' || ch == '{':
+			printing, depth = false, 0
+		case ch == '|' && i+1 < len(text) && text[i+1] == '|':
+			i++
+		case ch == '|':
+			r.awkCode(strings.TrimLeft(strings.TrimLeft(text[i+1:], "& "), " "), lastString(text[:i]))
+		case ch == '>' && printing && depth <= 0:
+			rest := strings.TrimLeft(text[i+1:], "> \t")
+			file := unknown("…")
+			if s, n := awkString(rest); n > 0 {
+				file = Text(s)
+			}
+			file.Split = false
+			r.self().Redirects = append(r.self().Redirects, Redirect{Write: true, File: file, Op: "awk >"})
+		case isWordByte(ch):
+			n := i
+			for n < len(text) && isWordByte(text[n]) {
+				n++
+			}
+			switch word := text[i:n]; word {
+			case "print", "printf":
+				printing, depth = true, 0
+			case "system":
+				r.awkCode(strings.TrimLeft(text[n:], " \t("), "")
+			}
+			i = n - 1
+		case ch == '@':
+			r.hidden("its program loads or calls what is not shown")
+		}
+	}
+}
+
+// awkCode takes the string literal at the start of text, or the one before a pipe into getline, as shell code.
+func (r *runner) awkCode(text, before string) {
+	if strings.HasPrefix(text, "getline") {
+		text = `"` + before + `")`
+		if before == "" {
+			text = "?"
+		}
+	}
+	s, n := awkString(text)
+	rest := strings.TrimLeft(text[n:], " \t")
+	if n == 0 {
+		r.hidden("its program runs a command that is only known at run time")
+		return
+	}
+	if rest != "" && strings.IndexByte(");}\n", rest[0]) < 0 {
+		r.hidden("its program runs a command that is only known at run time")
+		at := r.below()
+		at.possible = true
+		_ = r.codeAt(s, POSIX, at) // a guess that cannot be read is none
+		return
+	}
+	r.code(Text(s), POSIX, r.below())
+}
+
+func lastString(text string) string {
+	text = strings.TrimRight(text, " \t")
+	if !strings.HasSuffix(text, `"`) {
+		return ""
+	}
+	i := strings.LastIndexByte(text[:len(text)-1], '"')
+	if i < 0 || strings.Contains(text[i:], `\`) {
+		return ""
+	}
+	return text[i+1 : len(text)-1]
+}
+
+// awkString decodes the string literal that text begins with; its length is 0 when there is none.
+func awkString(text string) (string, int) {
+	if text == "" || text[0] != '"' {
+		return "", 0
+	}
+	for i := 1; i < len(text); i++ {
+		switch text[i] {
+		case '\\':
+			i++
+		case '"':
+			s, _ := decodeDollar(text[1:i])
+			return s, i + 1
+		}
+	}
+	return "", 0
+}
+
+// awkRegexAhead says whether a slash behind that text begins an expression rather than divides.
+func awkRegexAhead(before string) bool {
+	before = strings.TrimRight(before, " \t")
+	if before == "" || strings.IndexByte("({,;!~&|\n}+-*%^<>=?:[", before[len(before)-1]) >= 0 {
+		return true
+	}
+	word := before[strings.LastIndexFunc(before, func(c rune) bool { return c > 127 || !isWordByte(byte(c)) })+1:]
+	switch word {
+	case "print", "printf", "return", "case", "in", "getline", "else", "do":
+		return true
+	}
+	return false
+}
+
+func isWordByte(c byte) bool {
+	return c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+}

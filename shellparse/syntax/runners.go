@@ -1,0 +1,332 @@
+package syntax
+
+import (
+	"slices"
+	"strings"
+)
+
+func (r *runner) env() {
+	g := grammar{short: "0iva:u:C:S:", long: []string{"ignore-environment", "null", "argv0=", "unset=", "chdir=", "split-string=", "debug", "block-signal",
+		"default-signal", "ignore-signal", "list-signal-handling"}}
+	p := g.parse(r.words[1:])
+	if s, ok := p.value("-S", "--split-string"); ok {
+		text, known := s.Known()
+		if !known {
+			r.hidden("its code is only known at run time")
+			return
+		}
+		// env splits much as a shell does, without running anything that it would substitute.
+		var rest []Word
+		for _, f := range strings.Fields(text) {
+			rest = append(rest, Text(strings.Trim(f, `"'`)))
+		}
+		rest = append(rest, r.words[min(1+p.rest, len(r.words)):]...)
+		r.words = append([]Word{r.words[0]}, rest...)
+		at := r.at
+		at.via = append(slices.Clone(at.via), "env")
+		at.outside = true
+		r.run(Command{Words: r.words}, at)
+		return
+	}
+	r.wrapped(wrapper{grammar: g, assigns: true, chdir: []string{"-C", "--chdir"}})
+}
+
+func (r *runner) xargs() {
+	g := grammar{short: "0optrxJ:R:S:a:d:E:e::I:i::L:l::n:P:s:", long: []string{"null", "arg-file=", "delimiter=", "eof", "replace", "max-lines", "max-args=",
+		"interactive", "max-procs=", "no-run-if-empty", "max-chars=", "verbose", "exit", "open-tty", "process-slot-var=", "show-limits"}}
+	p := g.parse(r.words[1:])
+	n := 1 + p.rest
+	if !p.clear {
+		r.hidden("its options are not understood")
+		r.guess(r.words[min(n, len(r.words)):])
+	}
+	r.self().Own = min(n, len(r.words))
+	if n >= len(r.words) {
+		return // echo
+	}
+	words := slices.Clone(r.words[n:])
+	mark, replaces := "", false
+	if v, ok := p.value("-I", "-J", "-i", "--replace"); ok {
+		mark, _ = v.Known()
+		replaces = true
+		if mark == "" {
+			mark = "{}"
+		}
+	}
+	for i := range words {
+		if text, ok := words[i].Known(); ok && replaces && strings.Contains(text, mark) {
+			words[i] = unknown(text)
+			words[i].Split = false
+		}
+	}
+	if !replaces {
+		words = append(words, unknown("…"))
+	}
+	at := r.below()
+	at.input = input{kind: piped} // /dev/null, or the terminal with -o
+	r.runWords(words, at)
+	if at.input.kind = piped; replaces {
+		for _, text := range r.at.input.code { // echo rm | xargs -I{} {} F
+			r.guessInput(strings.TrimSpace(text), mark, n)
+		}
+		return
+	}
+	for _, text := range r.at.input.code { // echo F | xargs rm; echo rm F | xargs env
+		words := slices.Clone(r.words[n:])
+		for _, f := range strings.Fields(text) {
+			words = append(words, Text(f))
+		}
+		at.possible = true
+		r.runWords(words, at)
+	}
+}
+
+func (r *runner) guessInput(text, mark string, n int) {
+	at := r.below()
+	at.possible = true
+	words := slices.Clone(r.words[n:])
+	for i := range words {
+		if t, ok := words[i].Known(); ok {
+			words[i] = Text(strings.ReplaceAll(t, mark, text))
+		}
+	}
+	r.runWords(words, at)
+}
+
+func (r *runner) find() {
+	for i := 1; i < len(r.words); i++ {
+		text, _ := r.words[i].Known()
+		switch text {
+		case "-exec", "-execdir", "-ok", "-okdir":
+			end := i + 1
+			for end < len(r.words) {
+				t, _ := r.words[end].Known()
+				if t == ";" || t == "+" && end > i+2 && isBraces(r.words[end-1]) {
+					break
+				}
+				end++
+			}
+			words := slices.Clone(r.words[i+1 : end])
+			for j := range words {
+				if t, ok := words[j].Known(); ok && strings.Contains(t, "{}") {
+					words[j] = unknown(t)
+					words[j].Split = false
+				}
+			}
+			at := r.below()
+			if strings.HasSuffix(text, "dir") {
+				at.dirs = []string{Anywhere}
+			}
+			if len(words) > 0 {
+				r.runWords(words, at)
+			}
+			i = end
+		case "-fprint", "-fprint0", "-fls", "-fprintf":
+			if i+1 < len(r.words) {
+				r.self().Redirects = append(r.self().Redirects, Redirect{Write: true, File: r.words[i+1], Op: text + " "})
+			}
+		}
+	}
+}
+
+func isBraces(w Word) bool {
+	t, _ := w.Known()
+	return strings.Contains(t, "{}")
+}
+
+func (r *runner) su() {
+	g := grammar{short: "fhlmpPVw:c:C:g:G:s:T:u:", long: []string{"command=", "session-command=", "fast", "group=", "supp-group=", "login", "preserve-environment",
+		"pty", "shell=", "user=", "whitelist-environment=", "no-pty"}}
+	p := g.parse(r.words[1:])
+	n := 1 + p.rest
+	if !p.clear {
+		r.hidden("its options are not understood")
+	}
+	if _, ok := p.value("-u", "--user"); ok && r.name == "runuser" {
+		r.inner(n)
+		return
+	}
+	// Options may also follow the user: su postgres -c CODE. A lone dash asks for a login shell.
+	rest := r.words[min(n, len(r.words)):]
+	if len(rest) > 0 {
+		if t, _ := rest[0].Known(); t == "-" {
+			rest = rest[1:]
+		}
+	}
+	more := parsed{}
+	if len(rest) > 0 {
+		more = g.parse(rest[1:])
+	}
+	ran := false
+	for _, o := range append(p.options, more.options...) {
+		switch o.name {
+		case "-c", "-C", "--command", "--session-command":
+			r.code(o.value, POSIX, r.below())
+			ran = true
+		case "-s", "--shell":
+			if shell, ok := o.value.Known(); !ok {
+				r.hidden("its shell is only known at run time")
+			} else if _, isShell := DialectOf(shell); !isShell {
+				r.runWords([]Word{o.value, unknown("…")}, r.below())
+			}
+		}
+	}
+	switch {
+	case ran:
+	case len(more.options) > 0 && !more.clear || len(rest) > 1+more.rest:
+		r.hidden("it hands arguments to a shell")
+	default:
+		r.startShell()
+	}
+}
+
+func (r *runner) scriptProgram() {
+	g := grammar{short: "aefqtVc:E:I:O:B:T:m:o:", long: []string{"append", "command=", "return", "flush", "force", "quiet", "timing", "log-in=", "log-out=", "log-io=", "log-timing="}}
+	p := g.parse(r.words[1:])
+	n := 1 + p.rest
+	if n < len(r.words) { // FILE, which it writes; options may follow
+		r.self().Redirects = append(r.self().Redirects, Redirect{Write: true, File: r.words[n], Op: "script "})
+		more := g.parse(r.words[n+1:])
+		p.options = append(p.options, more.options...)
+		p.clear = p.clear && more.clear
+	}
+	if !p.clear {
+		r.hidden("its options are not understood")
+	}
+	if c, ok := p.value("-c", "--command"); ok {
+		r.code(c, POSIX, r.below())
+		return
+	}
+	r.startShell()
+}
+
+func (r *runner) flock() {
+	g := grammar{short: "eFnosuxhVw:E:c:", long: []string{"exclusive", "shared", "unlock", "nonblock", "nb", "wait=", "timeout=", "conflict-exit-code=", "close", "no-fork", "verbose", "command="}}
+	p := g.parse(r.words[1:])
+	n := 1 + p.rest
+	if !p.clear {
+		r.hidden("its options are not understood")
+		r.guess(r.words[min(n, len(r.words)):])
+	}
+	if c, ok := p.value("-c", "--command"); ok {
+		r.code(c, POSIX, r.below())
+		return
+	}
+	if n+1 < len(r.words) {
+		if t, _ := r.words[n+1].Known(); t == "-c" || t == "--command" {
+			if n+2 < len(r.words) {
+				r.code(r.words[n+2], POSIX, r.below())
+			}
+			return
+		}
+		r.inner(n + 1)
+	}
+}
+
+func (r *runner) ssh() {
+	g := grammar{short: "46AaCfGgKkMNnqsTtVvXxYyB:b:c:D:E:e:F:I:i:J:L:l:m:O:o:P:p:Q:R:S:W:w:"}
+	p := g.parse(r.words[1:])
+	n := 1 + p.rest
+	if !p.clear {
+		r.hidden("its options are not understood")
+	}
+	for _, o := range p.options {
+		v, _ := o.value.Known()
+		if low := strings.ToLower(v); o.name == "-o" && (strings.HasPrefix(low, "proxycommand") || strings.HasPrefix(low, "localcommand") || strings.HasPrefix(low, "knownhostscommand")) {
+			r.code(Text(strings.TrimLeft(v[strings.IndexAny(v+"=", "= "):], "= ")), POSIX, r.below())
+		}
+	}
+	if n < len(r.words) { // options may follow the host
+		more := g.parse(r.words[n+1:])
+		n += 1 + more.rest
+	}
+	r.self().Own = min(n, len(r.words))
+	if n < len(r.words) {
+		r.joinedCode(r.words[n:], r.below())
+		return
+	}
+	r.startShell()
+}
+
+func (r *runner) setarch() {
+	n := 1
+	if len(r.words) > 1 {
+		if t, ok := r.words[1].Known(); ok && !strings.HasPrefix(t, "-") {
+			n = 2
+		}
+	}
+	p := setarch.parse(r.words[n:])
+	if !p.clear {
+		r.hidden("its options are not understood")
+	}
+	if n += p.rest; n >= len(r.words) {
+		r.startShell()
+		return
+	}
+	r.inner(n)
+}
+
+// multicall runs the program that its first argument names.
+func (r *runner) multicall() {
+	if len(r.words) < 2 {
+		return
+	}
+	if strings.HasPrefix(r.words[1].Prefix(), "--") {
+		return
+	}
+	r.self().Own = 1
+	at := r.below()
+	r.runWords(r.words[1:], at)
+}
+
+func (r *runner) parallel() {
+	end := len(r.words)
+	for i, w := range r.words {
+		if t, _ := w.Known(); strings.HasPrefix(t, ":::") || strings.HasPrefix(t, "::::") {
+			end = i
+			break
+		}
+	}
+	g := grammar{short: "0kmXtvuqNj:P:I:a:d:n:L:l:s:S:C:E:D:", long: []string{"jobs=", "keep-order", "bar", "dry-run", "delay=", "timeout=", "retries=", "halt=", "joblog=", "line-buffer", "no-notice", "will-cite", "tag", "colsep=", "pipe", "eta", "progress"}}
+	p := g.parse(r.words[1:end])
+	n := 1 + p.rest
+	if !p.clear {
+		r.hidden("its options are not understood")
+	}
+	if n < end {
+		words := append(slices.Clone(r.words[n:end]), unknown("…"))
+		r.self().Own = n
+		r.runWords(words, r.below())
+		return
+	}
+	r.hidden("its arguments are commands")
+	at := r.below()
+	at.possible = true
+	for _, w := range r.words[end:] {
+		if t, ok := w.Known(); ok {
+			_ = r.codeAt(t, POSIX, at) // a guess that cannot be read is none
+		}
+	}
+}
+
+func (r *runner) gdb() {
+	for i := 1; i < len(r.words); i++ {
+		t, _ := r.words[i].Known()
+		switch t {
+		case "--args", "-args":
+			r.inner(i + 1)
+			return
+		case "-ex", "--ex", "-x", "--command", "--eval-command":
+			r.foreign(InArguments, "it runs a script of its own")
+		}
+	}
+}
+
+func (r *runner) later() {
+	if r.name == "crontab" && len(r.words) > 1 {
+		if t, _ := r.words[len(r.words)-1].Known(); t == "-l" {
+			return
+		}
+	}
+	r.hidden("it runs commands later")
+}

@@ -1,0 +1,281 @@
+package syntax
+
+import (
+	"path"
+	"slices"
+	"strings"
+)
+
+// run adds a command and everything that it runs itself.
+func (c *collector) run(cmd Command, at place) {
+	if c.err != nil {
+		return
+	}
+	if c.depth++; c.depth > maxDepth {
+		c.fail(ErrTooDeep)
+	}
+	defer func() { c.depth-- }()
+	cmd.Own = len(cmd.Words)
+	i := len(c.script.Commands)
+	c.add(cmd, at)
+	if len(cmd.Words) == 0 || c.err != nil {
+		return
+	}
+	name, ok := cmd.Words[0].Known()
+	if !ok {
+		return // undecided, whatever follows
+	}
+	r := &runner{collector: c, index: i, at: at, name: path.Base(name), words: cmd.Words}
+	if unwrap := r.method(); unwrap != nil {
+		unwrap()
+	}
+}
+
+// runner takes one command apart that runs others.
+type runner struct {
+	*collector
+	index int // of the command in the script: its address moves
+	at    place
+	name  string
+	words []Word
+}
+
+func (r *runner) self() *Command { return &r.script.Commands[r.index] }
+
+// hidden notes that the command runs what the text does not show.
+func (r *runner) hidden(why string) {
+	if r.self().Code == "" {
+		r.self().Code = why
+	}
+}
+
+// foreign notes that the command runs code which its arguments hold or name, and which is not read here.
+func (r *runner) foreign(in CodePlace, why string) {
+	if r.self().Code == "" {
+		r.self().CodeIn = in
+	}
+	r.hidden(why)
+}
+
+// below is the place of what the command runs.
+func (r *runner) below() place {
+	at := r.at
+	at.via = append(slices.Clone(at.via), r.name)
+	at.outside = true
+	return at
+}
+
+// inner runs the words from index n on as a command of its own.
+func (r *runner) inner(n int) {
+	r.self().Own = min(n, len(r.words))
+	if n < len(r.words) {
+		r.runWords(r.words[n:], r.below())
+	}
+}
+
+// runWords runs words as a command; a first word that may be none or several cannot be known.
+func (r *runner) runWords(words []Word, at place) {
+	r.run(Command{Words: words}, at)
+}
+
+// guess adds every tail of words as a possible command: somewhere in there one begins.
+func (r *runner) guess(words []Word) {
+	at := r.below()
+	at.possible = true
+	for i := range words {
+		if i > 20 {
+			return
+		}
+		if _, ok := words[i].Known(); ok {
+			r.runWords(words[i:], at)
+		}
+	}
+}
+
+// code runs a word as shell code.
+func (r *runner) code(word Word, dialect Dialect, at place) {
+	text, ok := word.Known()
+	if !ok {
+		r.hidden("its code is only known at run time")
+		return
+	}
+	if err := r.codeAt(text, dialect, at); err != nil {
+		r.hidden("its code cannot be read: " + strings.TrimPrefix(err.Error(), "syntax: "))
+	}
+}
+
+// joinedCode runs words as the code that they make when joined with spaces.
+func (r *runner) joinedCode(words []Word, at place) {
+	word := joined(words)
+	for _, w := range words {
+		word.Split = word.Split || w.Split
+	}
+	r.code(word, POSIX, at)
+}
+
+// wrapper is a program that runs the command that follows its options and operands.
+type wrapper struct {
+	grammar
+	operands int      // words before the command
+	assigns  bool     // NAME=value before the command
+	noRun    []string // options with which it runs nothing
+	shell    []string // options with which it starts a shell when no command follows
+	always   bool     // it starts a shell when no command follows
+	chdir    []string // options that say where the command runs
+	code     []string // options whose value is shell code
+	joined   bool     // the words are joined and given to a shell
+}
+
+func (r *runner) wrapped(w wrapper) {
+	p := w.parse(r.words[1:])
+	n := 1 + p.rest
+	if !p.clear {
+		r.hidden("its options are not understood")
+		r.guess(r.words[n:])
+	}
+	for _, o := range p.options {
+		if slices.Contains(w.code, o.name) {
+			r.code(o.value, POSIX, r.below())
+		}
+	}
+	if p.has(w.code...) || p.has(w.noRun...) {
+		return
+	}
+	if dir, ok := p.value(w.chdir...); ok {
+		r.at.dirs = moveTo([]Word{dir}, r.at.dirs)
+	}
+	if w.assigns {
+		n = r.takeAssignments(n)
+	}
+	for range w.operands {
+		if n < len(r.words) && r.words[n].Split {
+			r.hidden("an operand may be several words")
+		}
+		n++
+	}
+	if w.assigns && w.operands > 0 {
+		n = r.takeAssignments(n)
+	}
+	switch {
+	case n >= len(r.words):
+		if w.always || p.has(w.shell...) {
+			r.startShell()
+		}
+	case w.joined:
+		r.self().Own = n
+		r.joinedCode(r.words[n:], r.below())
+	default:
+		r.inner(n)
+	}
+}
+
+// takeAssignments moves NAME=value words into the command's assignments and returns the index behind them.
+func (r *runner) takeAssignments(n int) int {
+	for ; n < len(r.words); n++ {
+		name, rest, ok := strings.Cut(r.words[n].Prefix(), "=")
+		if !ok || name == "" {
+			break
+		}
+		value := Word{Pieces: slices.Clone(r.words[n].Pieces[1:])}
+		if rest != "" {
+			value.Pieces = append([]Piece{{Text: rest}}, value.Pieces...)
+		}
+		r.self().Assigns = append(r.self().Assigns, Assignment{Name: name, Value: value})
+	}
+	return n
+}
+
+func (r *runner) startShell() {
+	switch r.at.input.kind {
+	case inherited:
+		r.self().Shell = true
+	case literal:
+		r.code(Text(r.at.input.code[0]), r.shellDialect(), r.below())
+	case piped:
+		r.hidden("its commands come from a pipe or a file")
+		at := r.below()
+		at.possible = true
+		at.input = input{}
+		for _, text := range r.at.input.code {
+			_ = r.codeAt(text, r.shellDialect(), at) // a guess that cannot be read is none
+		}
+	}
+}
+
+func (r *runner) shellDialect() Dialect {
+	if d, ok := DialectOf(r.name); ok {
+		return d
+	}
+	return POSIX
+}
+
+// shell takes apart sh, bash and their kin.
+func (r *runner) shell() {
+	r.self().Interpreter = true
+	hasCode, fromInput, i := false, false, 1
+	for ; i < len(r.words); i++ {
+		text, known := r.words[i].Known()
+		if !known {
+			if p := r.words[i].Prefix(); p == "" && r.words[i].HasUnknown() || strings.HasPrefix(p, "-") {
+				r.hidden("its arguments are only known at run time")
+				return
+			}
+			break
+		}
+		if text == "--" || text == "-" {
+			i++
+			break
+		}
+		if len(text) < 2 || text[0] != '-' && text[0] != '+' {
+			break
+		}
+		if strings.HasPrefix(text, "--") {
+			name, value, attached := strings.Cut(text, "=")
+			switch name {
+			case "--rcfile", "--init-file":
+				r.foreign(InFile, "it reads commands from a file at its start")
+				if !attached {
+					i++
+				}
+			case "--command", "--init-command": // fish
+				if attached {
+					r.code(Text(value), r.shellDialect(), r.below())
+				} else if i++; i < len(r.words) {
+					r.code(r.words[i], r.shellDialect(), r.below())
+				}
+				hasCode = hasCode || name == "--command"
+				if name == "--command" {
+					return
+				}
+			}
+			continue
+		}
+		if text[0] == '-' && strings.Contains(text, "c") {
+			hasCode = true
+		}
+		if text[0] == '-' && strings.Contains(text, "s") {
+			fromInput = true
+		}
+		if last := text[len(text)-1]; last == 'o' || last == 'O' || r.name == "fish" && (last == 'C' || last == 'd') {
+			i++
+			if last == 'C' && i < len(r.words) {
+				r.code(r.words[i], Fish, r.below())
+			}
+		}
+	}
+	switch {
+	case hasCode && i < len(r.words):
+		at := r.below()
+		at.outside = false
+		r.code(r.words[i], r.shellDialect(), at)
+	case hasCode:
+	case i < len(r.words) && !fromInput:
+		if text, _ := r.words[i].Known(); text == "/dev/stdin" || text == "/dev/fd/0" || text == "/proc/self/fd/0" {
+			r.startShell()
+			return
+		}
+		r.foreign(InFile, "its commands are in a file")
+	default:
+		r.startShell()
+	}
+}
