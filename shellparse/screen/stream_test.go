@@ -11,7 +11,7 @@ import (
 
 // features choose what a made-up stream of terminal output contains.
 type features struct {
-	wide, region, nel, alt, insert, tabs, rep, save, eraseAbove bool
+	wide, region, nel, alt, insert, tabs, rep, save, eraseAbove, wipe bool
 }
 
 // stream makes output that exercises a terminal, the same for the same seed.
@@ -34,8 +34,9 @@ func stream(rnd *rand.Rand, size tty.Size, f features, n int) string {
 		case 6, 7:
 			b.WriteString("\r\n")
 		case 8:
-			// Behind the last column a backspace goes to different places in different terminals.
-			fmt.Fprintf(&b, "\x1b[%dG%s", up(cols), strings.Repeat("\b", up(5)))
+			// Behind the last column, and from the first, a backspace goes to different places in different terminals.
+			at := up(cols)
+			fmt.Fprintf(&b, "\x1b[%dG%s", at, strings.Repeat("\b", rnd.IntN(min(at, 5))))
 		case 9:
 			b.WriteString("\r")
 		case 10:
@@ -43,12 +44,20 @@ func stream(rnd *rand.Rand, size tty.Size, f features, n int) string {
 		case 11:
 			fmt.Fprintf(&b, "\x1b[%dG\x1b[%d%c", up(cols), up(cols), "ABCD"[rnd.IntN(4)])
 		case 12:
-			fmt.Fprintf(&b, "\x1b[%dG\x1b[%dK", up(cols), rnd.IntN(3))
+			switch {
+			case f.wide: // half of a wide character
+			case f.wipe:
+				fmt.Fprintf(&b, "\x1b[%dG\x1b[%dK", up(cols), rnd.IntN(3))
+			default:
+				fmt.Fprintf(&b, "\x1b[%dG\x1b[%dK", up(cols-1)+1, rnd.IntN(2))
+			}
 		case 13:
-			if f.eraseAbove {
-				fmt.Fprintf(&b, "\x1b[%dJ", rnd.IntN(2))
-			} else {
-				b.WriteString("\x1b[J")
+			switch {
+			case f.wide:
+			case f.eraseAbove:
+				fmt.Fprintf(&b, "\x1b[%dG\x1b[%dJ", up(cols), rnd.IntN(2))
+			default:
+				fmt.Fprintf(&b, "\x1b[%dG\x1b[J", up(cols))
 			}
 		case 14:
 			// From a column of its own: after the last one terminals differ, and so they do inside wide characters.
@@ -115,7 +124,7 @@ func rows(s *Screen) []string {
 	return out
 }
 
-var token = regexp.MustCompile(`\x1b\[[0-9;?]*[a-zA-Z@` + "`" + `]|\x1b[^\[]|(?s:.)`)
+var token = regexp.MustCompile(`\x1b\[\?1049h(?s:.*?)\x1b\[\?1049l|\x1b\[\d+G(?:\x08+|\x1b\[[0-9;]*[A-Za-z@])|\x1b\[[0-9;?]*[a-zA-Z@` + "`" + `]|\x1b[^\[]|(?s:.)`)
 
 // shrink makes a stream that shows a difference as short as it can.
 func shrink(in string, differs func(string) bool) string {

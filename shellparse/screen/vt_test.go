@@ -53,7 +53,7 @@ func TestAgainstAnotherTerminal(t *testing.T) {
 	for seed := range uint64(600) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
 		size := sizes[seed%3]
-		in := stream(rnd, size, features{save: true}, 5+rnd.IntN(60))
+		in := stream(rnd, size, features{wipe: true}, 5+rnd.IntN(60))
 		s := New(size, Options{})
 		_, _ = s.Write([]byte(in))
 		got, want := rows(s), vtRows(t, size, in)
