@@ -13,7 +13,7 @@ import (
 	"github.com/podbastion/podbastion/internal/pki"
 )
 
-func agent(args ...string) (code int, out, errOut string) {
+func invoke(args ...string) (code int, out, errOut string) {
 	var o, e bytes.Buffer
 	code = run(context.Background(), args, &o, &e)
 	return code, o.String(), e.String()
@@ -22,14 +22,14 @@ func agent(args ...string) (code int, out, errOut string) {
 func TestPKI(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "pki")
 	at := func(name string) string { return filepath.Join(dir, name) }
-	if code, _, text := agent("pki", "--dir", dir, "--node", "node-1"); code != 0 {
+	if code, _, text := invoke("pki", "--dir", dir, "--node", "node-1"); code != 0 {
 		t.Fatal(text)
 	}
 	first, err := os.ReadFile(at("agent-node-1.crt"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	code, out, text := agent("pki", "--dir", dir, "--node", "node-1", "--node", "node-2")
+	code, out, text := invoke("pki", "--dir", dir, "--node", "node-1", "--node", "node-2")
 	if code != 0 || strings.TrimSpace(out) != at("agent-node-2.crt") {
 		t.Errorf("the second time: %d %q %q", code, out, text)
 	}
@@ -51,7 +51,7 @@ func TestPKI(t *testing.T) {
 	}
 	handshake(t, at)
 	for _, node := range []string{"../evil", "", "podbastion-bastion"} {
-		if code, _, _ := agent("pki", "--dir", dir, "--node="+node); node != "" && code == 0 {
+		if code, _, _ := invoke("pki", "--dir", dir, "--node="+node); node != "" && code == 0 {
 			t.Errorf("a node called %q", node)
 		}
 	}
@@ -114,7 +114,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"serve", "--node", "n", "--cluster", "c", "--grantKeys", "/no/such/file"}, 3, "/no/such/file"},
 		{[]string{"pki", "extra"}, 2, "unexpected argument"},
 	} {
-		code, out, errOut := agent(tc.args...)
+		code, out, errOut := invoke(tc.args...)
 		if code != tc.code || !strings.Contains(out+errOut, tc.want) {
 			t.Errorf("%v: %d %q %q", tc.args, code, out, errOut)
 		}
