@@ -5,7 +5,6 @@ package files_test
 import (
 	"bytes"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -141,7 +140,3 @@ func get(t *testing.T, client *sftp.Client, path string) []byte {
 	}
 	return b.Bytes()
 }
-
-var _ = errors.New
-var _ = fmt.Sprint
-var _ = os.Getpid

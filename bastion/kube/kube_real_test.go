@@ -245,7 +245,7 @@ accounts: [{name: root, roles: [all]}], roles: {all: {targets: [{namespaces: ["*
 	return access
 }
 
-// The rights that deploy/rbac.yaml gives are enough, and without those for workloads pods are still known.
+// The rights that deploy/kubernetes/bastion-rbac.yaml gives are enough, and without those for workloads pods are still known.
 func TestRights(t *testing.T) {
 	a := newAPI(t)
 	ns := a.namespace()
@@ -256,7 +256,7 @@ func TestRights(t *testing.T) {
 			c.AuthInfos[name] = &clientcmdapi.AuthInfo{Token: token}
 		}
 	})
-	data, err := os.ReadFile("../../deploy/rbac.yaml")
+	data, err := os.ReadFile("../../deploy/kubernetes/bastion-rbac.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,10 +53,11 @@ func (r *Router) Resolve(access *auth.Access, addr target.Address) (Resolved, er
 	}
 	start := time.Now()
 	found := r.find(addr)
-	matches := choose(permit(access, addr, found))
+	permitted, lacking := permit(access, addr, found)
+	matches := choose(permitted)
 	if len(matches) == 0 {
 		reason := auth.ErrTargetNotFound
-		if len(found) > 0 && !slices.ContainsFunc(found, func(m match) bool { return lacks(access, addr, m.pod) }) {
+		if len(found) > 0 && !lacking {
 			reason = auth.ErrTargetNotPermitted
 		}
 		err := &NotFound{Reason: reason, Stale: r.stale(access, addr.Cluster)}
@@ -178,24 +179,30 @@ func (r *Router) find(addr target.Address) []match {
 	return out
 }
 
-// permit keeps what the account may enter.
-func permit(access *auth.Access, addr target.Address, found []match) []match {
-	var out []match
+// permit keeps what the account may enter, and tells whether it is for want of the container that it may not enter more.
+func permit(access *auth.Access, addr target.Address, found []match) (out []match, lacking bool) {
+	reach := map[target.Scope]bool{} // most of what is out of reach is so by its namespace, which is asked once
 	for _, m := range found {
-		m.container = wanted(addr, m.pod)
-		var ok bool
-		if m.role, ok = access.Permits(resource(m.pod, m.container)); ok && container(m.pod, m.container) != nil {
-			out = append(out, m)
+		scope := target.Scope{Cluster: m.pod.Cluster, Namespace: m.pod.Namespace}
+		ok, known := reach[scope]
+		if !known {
+			ok = access.MayReach(string(scope.Cluster), string(scope.Namespace))
+			reach[scope] = ok
 		}
+		if !ok {
+			continue
+		}
+		m.container = wanted(addr, m.pod)
+		if m.role, ok = access.Permits(resource(m.pod, m.container)); !ok {
+			continue
+		}
+		if container(m.pod, m.container) == nil {
+			lacking = true
+			continue
+		}
+		out = append(out, m)
 	}
-	return out
-}
-
-// lacks tells whether it is only for want of a container of that name that the account does not reach the pod.
-func lacks(access *auth.Access, addr target.Address, p *target.Pod) bool {
-	name := wanted(addr, p)
-	_, ok := access.Permits(resource(p, name))
-	return ok && container(p, name) == nil
+	return out, lacking
 }
 
 // choose leaves one pod of every workload, no workload beside a pod of that very name in the same namespace, and

@@ -256,6 +256,7 @@ func TestNotPermittedLooksLikeNotFound(t *testing.T) {
 	if err := s.Upsert(many...); err != nil {
 		t.Fatal(err)
 	}
+	alice := access(t, "alice")
 	for _, stale := range []bool{false, true} {
 		if err := s.SetHealth(target.ClusterHealth{Cluster: "prod", Synced: true, Stale: stale}); err != nil {
 			t.Fatal(err)
@@ -267,20 +268,20 @@ func TestNotPermittedLooksLikeNotFound(t *testing.T) {
 			var spent []time.Duration
 			for range 15 {
 				start := time.Now()
-				_, err := r.Resolve(access(t, "alice"), addr)
+				_, err := r.Resolve(alice, addr)
 				spent = append(spent, time.Since(start))
 				texts = append(texts, err.Error())
 			}
-			slices.Sort(spent)
-			times = append(times, spent[len(spent)/2])
+			times = append(times, slices.Min(spent)) // what the machine's other work adds is not of interest
 		}
 		for _, text := range texts {
 			if text != texts[0] || stale != strings.Contains(text, "prod may be out of date") {
 				t.Errorf("stale %v: %q differs from %q", stale, text, texts[0])
 			}
 		}
-		if lo, hi := slices.Min(times), slices.Max(times); hi-lo > 2*time.Millisecond {
-			t.Errorf("times differ by %v: %v", hi-lo, times)
+		// All wait for the same moment, which is later than any look-up takes.
+		if lo, hi := slices.Min(times), slices.Max(times); hi-lo > 2*time.Millisecond || lo < 5*time.Millisecond {
+			t.Errorf("times are %v", times)
 		}
 	}
 }

@@ -8,7 +8,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/podbastion/podbastion/audit"
 	"github.com/podbastion/podbastion/bastion/bridge"
+	"github.com/podbastion/podbastion/bastion/guard"
 	"github.com/podbastion/podbastion/internal/tty"
 )
 
@@ -41,6 +43,11 @@ type copier struct {
 	last     *clock                    // of a byte in either direction
 	events   func(src io.Reader) error // takes the process' standard error, where that is not for the client
 	in, out  atomic.Int64
+
+	commands *commands    // nil for a file transfer
+	start    bridge.Start // of commands
+	guard    *guard.Guard // of a terminal
+	pipe     *guard.Pipe  // of a shell that reads a pipe
 }
 
 // pump copies until src ends. It holds a small buffer while little comes and borrows a big one while much does.
@@ -102,24 +109,99 @@ func (c *copier) run1(ctx context.Context, start func(context.Context) (bridge.P
 	c.run.service.o.Metrics.start.Observe(time.Since(c.run.began).Seconds())
 	ended := make(chan struct{})
 	defer close(ended)
-	broken := make(chan error, 3)
-	go c.input(p) // ends with the client's channel
+	broken := make(chan error, 5)
+	defer c.guarded(ctx, p, broken)()
+	go c.input(ctx, p, broken) // ends with the client's channel
 	go c.control(ctx, p, ended)
 	done := c.output(p, broken)
 	return c.watch(ctx, p, done, broken)
 }
 
 // input copies the client's bytes to the process and passes its EOF on.
-func (c *copier) input(p bridge.Process) {
+func (c *copier) input(ctx context.Context, p bridge.Process, broken chan<- error) {
 	stdin := p.Stdin()
-	_ = pump(func(b []byte) error { // a process that reads no more is no reason to end; the client's window then fills
+	write := func(b []byte) error { _, err := stdin.Write(b); return err }
+	switch {
+	case c.guard != nil:
+		write = c.guard.FromClient
+	case c.pipe != nil:
+		write = func(b []byte) error { return c.pipe.Write(ctx, b) }
+	}
+	err := pump(func(b []byte) error { // a process that reads no more is no reason to end; the client's window then fills
 		c.last.touch()
-		n, err := stdin.Write(b)
-		c.in.Add(int64(n))
-		c.run.service.o.Metrics.bytes.WithLabelValues("in").Add(float64(n))
-		return err
+		c.in.Add(int64(len(b)))
+		c.run.service.o.Metrics.bytes.WithLabelValues("in").Add(float64(len(b)))
+		return write(b)
 	}, c.run.client.Stdin)
+	switch {
+	case err == nil && c.guard != nil:
+		flush, cancel := context.WithTimeout(ctx, flushTime)
+		c.guard.Flush(flush)
+		cancel()
+	case err == nil && c.pipe != nil:
+		err = c.pipe.End(ctx)
+	}
+	if end := guardEnd(err); end != nil {
+		broken <- end
+	}
 	_ = stdin.Close()
+}
+
+// guarded puts the guard that the session needs in place; what it returns ends it.
+func (c *copier) guarded(ctx context.Context, p bridge.Process, broken chan<- error) func() {
+	switch {
+	case c.commands == nil:
+		return func() {}
+	case c.run.request.Terminal == nil:
+		if c.commands.shell != "" {
+			c.pipe = &guard.Pipe{Target: p.Stdin(), Shell: c.commands.shell, Decide: c.commands.judge.Decide, Record: c.commands.record, Warn: c.run.say}
+		}
+		return func() {}
+	}
+	statuses := make(chan audit.Event, 16)
+	var closeTerminal func()
+	c.guard, closeTerminal = c.commands.guard(c.start, p.Stdin(), writer(c.show), statuses)
+	ctx, cancel := context.WithCancel(ctx)
+	var work sync.WaitGroup
+	work.Go(func() {
+		if end := guardEnd(c.guard.Run(ctx)); end != nil {
+			broken <- end
+		}
+	})
+	var log sync.WaitGroup
+	log.Go(func() {
+		for e := range statuses {
+			if err := c.run.append(e); err != nil {
+				c.run.log().WithError(err).Error("a command's end could not be remembered")
+			}
+		}
+	})
+	return func() {
+		cancel()
+		c.guard.Close()
+		closeTerminal()
+		work.Wait()
+		close(statuses) // nobody sends any more
+		log.Wait()
+	}
+}
+
+type writer func(p []byte) (int, error)
+
+func (w writer) Write(p []byte) (int, error) { return w(p) }
+
+// show records what a terminal's client gets, and passes it on.
+func (c *copier) show(b []byte) (int, error) {
+	if err := c.recorder.output(b); err != nil {
+		return 0, err
+	}
+	n, err := c.run.client.Stdout.Write(b)
+	c.out.Add(int64(n))
+	c.run.service.o.Metrics.bytes.WithLabelValues("out").Add(float64(n))
+	if err != nil {
+		return n, &End{Reason: "client: takes no more output"}
+	}
+	return n, nil
 }
 
 // output copies what the process writes; the result comes once all of it was written and the process ended.
@@ -148,7 +230,19 @@ func (c *copier) output(p bridge.Process, broken chan<- error) <-chan result {
 			}
 		})
 	}
-	one(c.run.client.Stdout, p.Stdout())
+	if c.guard != nil {
+		copies.Go(func() {
+			err := pump(func(b []byte) error {
+				c.last.touch()
+				return c.guard.FromTarget(b)
+			}, p.Stdout())
+			if end := (*End)(nil); errors.As(err, &end) {
+				broken <- err
+			}
+		})
+	} else {
+		one(c.run.client.Stdout, p.Stdout())
+	}
 	switch {
 	case c.events != nil:
 		copies.Go(func() {
@@ -191,6 +285,9 @@ func (c *copier) control(ctx context.Context, p bridge.Process, ended <-chan str
 }
 
 func (c *copier) resize(p bridge.Process, size tty.Size) {
+	if c.guard != nil {
+		c.guard.Resize(size)
+	}
 	if err := p.Resize(size); err != nil {
 		c.run.log().WithError(err).Debug("resize not delivered")
 		return

@@ -46,6 +46,7 @@ var (
 	ErrAudit      = errors.New("session: the audit log does not take events")
 	ErrNoShell    = errors.New("session: the container has no shell")
 	ErrFiles      = errors.New("session: the role permits nothing with files")
+	ErrCommand    = errors.New("session: the role does not permit the command")
 	ErrSubsystem  = errors.New("session: no such subsystem")
 	ErrCredential = errors.New("session: the login's credential or account is no longer good")
 )

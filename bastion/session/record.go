@@ -14,6 +14,7 @@ import (
 type Recording interface {
 	Output(p []byte) error
 	Resize(size tty.Size) error
+	Marker(label string) error
 	Close() (cast.Summary, error)
 }
 
@@ -78,6 +79,15 @@ func (r *recorder) resize(size tty.Size) {
 	defer r.mu.Unlock()
 	if r.to != nil {
 		_ = r.check(r.to.Resize(size)) // the next output tells
+	}
+}
+
+// marker marks a command.
+func (r *recorder) marker(label string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.to != nil {
+		_ = r.check(r.to.Marker(label)) // the next output tells
 	}
 }
 

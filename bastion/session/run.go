@@ -116,6 +116,11 @@ func (r *run) on(ctx context.Context, resolved route.Resolved) (bridge.Exit, err
 	if err != nil {
 		return bridge.Exit{}, err
 	}
+	cmds, err := r.commands(ctx, l, facts, shell)
+	if err != nil {
+		return bridge.Exit{}, err
+	}
+	argv, env := cmds.start(argv, r.environment(facts, shell, resolved.Role))
 	rec, err := r.record(resolved.Role, shell)
 	if err != nil {
 		return bridge.Exit{}, err
@@ -126,9 +131,10 @@ func (r *run) on(ctx context.Context, resolved route.Resolved) (bridge.Exit, err
 	}
 	start := bridge.Start{
 		Session: r.id, Account: string(r.login.Principal.Account), Target: resolved.Target, User: resolved.Role.User,
-		Argv: argv, Env: r.environment(facts, shell, resolved.Role), TTY: r.request.Terminal != nil, Size: r.size(), Modes: r.modes(),
+		Argv: argv, Env: env, TTY: r.request.Terminal != nil, Size: r.size(), Modes: r.modes(),
 	}
-	c := &copier{run: r, live: l, recorder: rec, last: newClock()}
+	cmds.begin(rec)
+	c := &copier{run: r, live: l, recorder: rec, last: newClock(), commands: cmds, start: start}
 	return r.execute(ctx, c, func(ctx context.Context) (bridge.Process, error) { return r.service.o.Bridge.Exec(ctx, start) }), nil
 }
 

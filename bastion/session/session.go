@@ -99,6 +99,7 @@ type Documents interface {
 type Options struct {
 	Router     Router
 	Bridge     Bridge
+	Node       Node  // nil: nobody tells of terminals and files
 	Files      Files // nil: none are served
 	Documents  Documents
 	Audit      audit.Sink

@@ -45,6 +45,11 @@ func (b *buffer) insert(rs ...rune) {
 	if len(b.text)+len(rs) > maxText {
 		return
 	}
+	if b.pos == len(b.text) {
+		b.text = append(b.text, rs...)
+		b.pos = len(b.text)
+		return
+	}
 	tail := append([]rune(nil), b.text[b.pos:]...)
 	b.text = append(append(b.text[:b.pos], rs...), tail...)
 	b.pos += len(rs)

@@ -28,8 +28,12 @@ func (m *model) stepEmacs(keys []byte) int {
 	}
 	r, n := one(keys)
 	if r >= 0x20 && r != 0x7f {
+		if m.pos != m.typedTo {
+			m.typing = 0
+		}
 		m.yanked = 0
 		m.selfInsert(r)
+		m.typedTo = m.pos
 		return n
 	}
 	m.killing = killing
@@ -58,7 +62,7 @@ func (m *model) selfInsert(r rune) {
 		n = m.arg
 		m.hasArg = false
 	}
-	m.save()
+	m.saveTyping()
 	for range n {
 		if m.over && m.pos < len(m.text) {
 			m.text[m.pos] = r

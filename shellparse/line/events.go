@@ -13,15 +13,14 @@ func (t *Tracker) onMode(mode int, on bool) {
 	if on {
 		if !t.open {
 			t.open, t.openBy = true, mode
-			t.castShadow()
+			t.hear()
 			t.opened()
 		}
 		return
 	}
 	if t.open {
-		t.syncShadow()
+		t.heard()
 		t.closing()
-		t.shadow = nil
 	}
 }
 
@@ -29,6 +28,7 @@ func (t *Tracker) onClear() { t.lf.valid = false }
 
 // opened tells that an editor begins to read. What was typed before goes to it, if no program took it.
 func (t *Tracker) opened() {
+	t.conclude(0, true)
 	t.expand.active = false
 	t.external = false
 	if len(t.limbo) > 0 {
@@ -58,6 +58,11 @@ func (t *Tracker) opened() {
 func (t *Tracker) closing() {
 	defer func() { t.open = false }()
 	n, accepts := boundary(t.queue)
+	if n == 0 && t.edit.entered && len(t.queue) == 0 {
+		// The accepting key was taken for one that only changed the text.
+		t.queue = append(t.queue, '\r')
+		n, accepts = 1, true
+	}
 	if n == 0 {
 		if externalEditor(t.queue) && t.lf.valid && t.screen.Used(t.screen.Cursor().Line) == 0 {
 			t.external = true
@@ -70,15 +75,62 @@ func (t *Tracker) closing() {
 		}
 		return
 	}
+	end, ended := t.lastRow(), false
+	if at := t.screen.Cursor().Line; t.lf.valid && t.lf.at.Line < at && t.screen.Used(at) == 0 {
+		end, ended = t.lf.at.Line, true
+	}
 	if !accepts {
+		// An interrupt may have closed the editor, or passed unnoticed on an empty line before this one.
+		rest := t.queue[n:]
+		k, ok := boundary(rest)
+		if ok && t.edit.known {
+			if r := t.read(rest[:k-1], end, false); r.matched && r.text != "" {
+				t.queue = append([]byte(nil), rest...)
+				t.accept(k, end, ended)
+				return
+			}
+		}
 		t.drop(n)
 		return
 	}
-	end := t.screen.Cursor().Line
-	if t.lf.valid && t.lf.line < end && t.screen.Used(end) == 0 {
-		end = t.lf.line
+	t.accept(n, end, ended)
+}
+
+// A deferral is a line whose editor has stopped reading but has not yet moved to where the line ends, as zsh does.
+type deferral struct {
+	active bool
+	n      int
+	r      reading
+	editor editorKind
+}
+
+// accept takes the line that ends at row end as submitted by the first n keys.
+func (t *Tracker) accept(n, end int, ended bool) {
+	d := deferral{active: true, n: n, editor: t.announced()}
+	if t.edit.known {
+		d.r = t.read(t.queue[:n-1], end, false)
+	} else {
+		d.r, d.n = t.readUnknown(end)
 	}
-	t.accept(n, end)
+	t.deferred = d
+	if ended || !t.edit.known {
+		t.conclude(end, true)
+	}
+}
+
+// conclude reports a line that was deferred, now that the cursor leaves row end.
+func (t *Tracker) conclude(end int, read bool) {
+	d := t.deferred
+	if !d.active {
+		return
+	}
+	t.deferred = deferral{}
+	if !read && !d.r.matched {
+		d.r = t.read(t.queue[:d.n-1], end, false)
+	}
+	t.drop(d.n)
+	t.emit(d.r, d.editor)
+	t.expand.arm(d.r.text, end, t)
 }
 
 // drop forgets the keys up to n and begins a new line with the rest.
@@ -92,21 +144,17 @@ func (t *Tracker) drop(n int) {
 	}
 }
 
-// accept takes the line that ends at row end as submitted by the first n keys.
-func (t *Tracker) accept(n, end int) {
-	r := t.read(t.queue[:n-1], end, false)
-	if !t.edit.known {
-		r, n = t.readUnknown(end)
-	}
-	t.drop(n)
-	t.emit(r)
-	t.expand.arm(r.text, end, t)
-}
-
 func (t *Tracker) onLineFeed() {
 	line := t.screen.Cursor().Line
-	t.expand.feed(t, line)
-	t.lf = lastFeed{line: line, valid: true}
+	if t.deferred.active {
+		t.conclude(line, false)
+	} else {
+		t.expand.feed(t, line)
+	}
+	t.lf = lastFeed{at: t.screen.Cursor(), valid: true}
+	if from := t.screen.Returned(); t.lf.at.Col == 0 && from.Line == line {
+		t.lf.at = from
+	}
 	if t.open || t.foreign() {
 		return
 	}
@@ -114,7 +162,7 @@ func (t *Tracker) onLineFeed() {
 		// The shell shows the command that the editor left before it runs it.
 		if s := t.rowText(line); s != "" {
 			t.external = false
-			t.emit(reading{text: s, prompt: t.edit.prompt})
+			t.emit(reading{text: s, prompt: t.edit.prompt}, silent)
 		}
 		return
 	}
@@ -135,7 +183,7 @@ func (t *Tracker) onLineFeed() {
 		return
 	}
 	r := t.read(t.queue[:n-1], line, false)
-	if r.sure && !r.matched && similarity(r.keys, r.seen) < 0.5 {
+	if !t.edit.settled && r.sure && !r.matched && similarity(r.keys, r.seen) < 0.5 {
 		return // not the echo of this line
 	}
 	t.submit(r, n, line)
@@ -150,7 +198,7 @@ func (t *Tracker) submit(r reading, n, line int) {
 	shell := t.shells.isShell(r.prompt, silent)
 	t.drop(n)
 	if shell {
-		t.emit(r)
+		t.emit(r, silent)
 		t.expand.arm(r.text, line, t)
 		return
 	}
@@ -178,7 +226,7 @@ func (t *Tracker) reechoed(line int) {
 			continue
 		}
 		t.limbo = t.limbo[i+1:]
-		t.emit(reading{text: encode(m.text), prompt: p, matched: true})
+		t.emit(reading{text: encode(m.text), prompt: p, matched: true}, silent)
 		return
 	}
 }
@@ -205,7 +253,7 @@ func (t *Tracker) settleLimbo() {
 	took := min(n-1, len(t.limbo))
 	for _, l := range t.limbo[len(t.limbo)-max(took, 0):] {
 		m := t.replay([]byte(l[:len(l)-1]), cooked, false)
-		t.emit(reading{text: encode(m.text), prompt: prompt, matched: true})
+		t.emit(reading{text: encode(m.text), prompt: prompt, matched: true}, silent)
 	}
 	t.limbo = nil
 }

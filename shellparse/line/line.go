@@ -10,6 +10,8 @@
 package line
 
 import (
+	"bytes"
+
 	"github.com/podbastion/podbastion/internal/tty"
 	"github.com/podbastion/podbastion/shellparse/screen"
 )
@@ -67,12 +69,13 @@ type Tracker struct {
 	screen *screen.Screen
 	clock  uint32 // counts calls of Keys; cells carry it
 
-	queue   []byte // keys whose line has not been seen accepted
-	edit    edit
-	open    bool // an editor that switches modes around its prompt is reading
-	openBy  int
-	limbo   []string // lines sent while no prompt was shown, as keys
-	limboAt int      // the screen line of the first of them
+	queue    []byte // keys whose line has not been seen accepted
+	edit     edit
+	open     bool // an editor that switches modes around its prompt is reading
+	openBy   int
+	limbo    []string // lines sent while no prompt was shown, as keys
+	deferred deferral
+	limboAt  int // the screen line of the first of them
 
 	shells   shells
 	kind     kind
@@ -82,8 +85,11 @@ type Tracker struct {
 	expand   expansion
 	external bool // the line was handed to an editor program
 	kernel   bool // the shell was seen to leave editing to the kernel
+	editor   bool // the shell was seen to edit lines itself
+	answered bool // something was written since the newest key
 	prefix   bool // the last key was a multiplexer's prefix
-	shadow   *shadow
+	echo     echo
+	fish     bool   // fish was seen: its marks are its own
 	output   []byte // the rest of what Output is working on
 	lf       lastFeed
 
@@ -106,15 +112,16 @@ type edit struct {
 	output    bool // something was written since the newest accepting key
 	disturbed bool
 	lost      bool   // the screen showed something else than the line, and the keys do not tell it
+	settled   bool   // all keys but an accepting one had been answered for
+	entered   bool   // an accepting key was taken over with the text
 	open      bool   // an editor that switches modes was reading when it began
 	wrapped   bool   // its prompt's row continues the one above
 	before    string // all that stood before the text on its row: the prompt, and what was left there
 }
 
 type lastFeed struct {
-	line    int
-	printed bool // something was printed after it
-	valid   bool
+	at    screen.Pos
+	valid bool
 }
 
 // New returns a Tracker for a terminal of the given size.
@@ -131,9 +138,7 @@ func (t *Tracker) Screen() *screen.Screen { return t.screen }
 // Resize follows the terminal's size.
 func (t *Tracker) Resize(size tty.Size) {
 	t.screen.Resize(size)
-	if t.shadow != nil {
-		t.shadow.screen.Resize(size)
-	}
+	t.echo = echo{broken: true}
 }
 
 // Output takes bytes from the target, in order with Keys.
@@ -142,9 +147,15 @@ func (t *Tracker) Output(p []byte) {
 		return
 	}
 	t.edit.output = true
+	if !t.fish && len(p) < 4096 {
+		t.fish = bytes.Contains(p, []byte("\u23ce")) || bytes.Contains(p, []byte("\x1b[30m\x1b(B\x1b[m"))
+	}
+	t.answered = true
 	t.output = p
 	_, _ = t.screen.Write(p) // never fails
-	t.shadow.catchUp(t.output)
+	if t.open {
+		t.echo.add(t.output)
+	}
 	t.output = nil
 }
 
@@ -152,10 +163,8 @@ func (t *Tracker) Output(p []byte) {
 func (t *Tracker) Keys(p []byte) {
 	t.clock++
 	t.screen.SetStamp(t.clock)
-	if t.shadow != nil {
-		t.shadow.screen.SetStamp(t.clock)
-	}
 	p, replies := withoutReplies(p)
+	t.conclude(0, true)
 	if t.foreign() {
 		return
 	}
@@ -213,9 +222,12 @@ func (t *Tracker) key(b byte) {
 		t.edit.disturbed = true
 	}
 	t.queue = append(t.queue, b)
+	t.answered = false
 	if n, _ := boundary(t.queue); n == len(t.queue) || b == '\r' || b == '\n' || b == 0x0f {
 		t.edit.enter = t.clock
 		t.edit.output = false
+	} else {
+		t.edit.settled = false
 	}
 }
 
@@ -233,11 +245,9 @@ func (t *Tracker) begin() {
 	e.stamp = t.clock
 	e.start = t.screen.Cursor()
 	e.before = left(t.screen, e.start)
+	t.echo.prompt = len(t.echo.raw)
 	e.prompt = t.promptText(e.before)
 	e.wrapped = t.wrapped(e.start.Line)
-	if t.shadow != nil {
-		t.shadow.start = t.shadow.screen.Cursor()
-	}
 	if p, ok := t.shells.prefix(e.prompt, t.open); ok && t.open {
 		// The editor was given text to begin with.
 		given := len(e.prompt) - len(p)
@@ -245,9 +255,7 @@ func (t *Tracker) begin() {
 		e.before = e.before[:len(e.before)-given]
 		e.start.Col = column(t.screen, e.start.Line, len(e.before))
 		e.stamp = t.screen.Cell(e.start).Stamp
-		if t.shadow != nil {
-			t.shadow.start.Col = column(t.shadow.screen, t.shadow.start.Line, len(p))
-		}
+		t.echo.broken = true
 	}
 	t.noteRight()
 }
@@ -255,8 +263,9 @@ func (t *Tracker) begin() {
 // promptText is the prompt in what stands before the cursor on its row.
 func (t *Tracker) promptText(before string) string {
 	switch {
-	case t.shadow != nil:
-		return left(t.shadow.screen, t.shadow.screen.Cursor())
+	case t.open && t.echo.skewed && !t.echo.broken:
+		s, at := t.believed(false)
+		return left(s, at)
 	case t.shells.container != "":
 		return afterBorder(before)
 	case !t.open:
@@ -280,20 +289,31 @@ func (t *Tracker) Settle() {
 		if accepts && t.shells.container != "" && t.edit.known {
 			// A multiplexer leaves out the modes that an editor switches off and on again in quick succession.
 			if r := t.read(t.queue[:n-1], t.edit.start.Line, false); r.matched {
-				t.emit(r)
+				t.emit(r, t.announced())
 			}
 		}
 		t.queue = nil
 		t.endEdit()
 		return
 	}
-	n, _ := boundary(t.queue)
+	n, accepts := boundary(t.queue)
+	if n > 0 && !accepts {
+		t.drop(n) // an interrupt ends the line in any case
+		return
+	}
 	if n > 0 {
 		if t.open && t.edit.output && t.edit.known {
 			// An accepting key that accepted nothing: it picked from a menu, or broke the line.
 			t.resync()
 		}
 		return
+	}
+	if !t.answered && len(t.queue) > 0 {
+		return
+	}
+	t.edit.settled = true
+	if !t.edit.known && t.open {
+		t.find()
 	}
 	if t.edit.known && len(t.queue) > 0 {
 		t.resync()
@@ -303,9 +323,12 @@ func (t *Tracker) Settle() {
 // swallowed tells that a bare prompt stands where the cursor is, drawn after the newest accepting key: whatever is
 // still in the queue was read by a program.
 func (t *Tracker) swallowed() bool {
-	n, _ := boundary(t.queue)
-	if n == 0 || !t.edit.output {
+	if len(t.queue) == 0 || !t.edit.output {
 		return false
+	}
+	newest := t.clock
+	if n, _ := boundary(t.queue); n > 0 {
+		newest = t.edit.enter
 	}
 	cur := t.screen.Cursor()
 	left := left(t.screen, cur)
@@ -315,10 +338,13 @@ func (t *Tracker) swallowed() bool {
 	if !t.shells.known(left, t.open) {
 		return false
 	}
-	if cur.Col == 0 {
-		return t.open
+	if !t.screen.Cell(cur).Space() {
+		return false // an editor's cursor at the start of its text
 	}
-	if t.screen.Cell(screen.Pos{Line: cur.Line, Col: cur.Col - 1}).Stamp < t.edit.enter {
+	if cur.Col == 0 {
+		return t.open && newest == t.edit.enter
+	}
+	if t.screen.Cell(screen.Pos{Line: cur.Line, Col: cur.Col - 1}).Stamp < newest {
 		return false
 	}
 	return true
@@ -338,6 +364,9 @@ func (t *Tracker) Pending() Line {
 	return t.line(r)
 }
 
+// Prompt is the text before the line that is being edited; empty before its first key.
+func (t *Tracker) Prompt() string { return t.edit.prompt }
+
 // Take returns the lines accepted since the last call.
 func (t *Tracker) Take() []Line {
 	l := t.lines
@@ -347,6 +376,7 @@ func (t *Tracker) Take() []Line {
 
 // Close tells that nothing more will come. A line whose acceptance was not seen yet counts as accepted.
 func (t *Tracker) Close() {
+	t.conclude(0, true)
 	t.Settle()
 	t.settleLimbo()
 	n, accepts := boundary(t.queue)
@@ -355,5 +385,5 @@ func (t *Tracker) Close() {
 	}
 	r := t.read(t.queue[:n-1], t.lastRow(), true)
 	t.queue = nil
-	t.emit(r)
+	t.emit(r, t.announced())
 }

@@ -17,6 +17,8 @@ type model struct {
 	yankAt  int
 	killing bool // the last command was a kill, so the next joins it
 	undo    []buffer
+	typing  int // how many characters were typed in a row: they are undone together
+	typedTo int
 	arg     int
 	hasArg  bool
 	history []string
@@ -133,14 +135,25 @@ func sequence(keys []byte) (n int, final byte, params string) {
 }
 
 func (m *model) save() {
-	const maxUndo = 64
+	const maxUndo = 32
+	m.typing = 0
 	if len(m.undo) == maxUndo {
 		m.undo = m.undo[1:]
 	}
 	m.undo = append(m.undo, buffer{append([]rune(nil), m.text...), m.pos})
 }
 
+// saveTyping is save for a character that is typed.
+func (m *model) saveTyping() {
+	const together = 20
+	if m.typing == 0 || m.typing == together {
+		m.save()
+	}
+	m.typing++
+}
+
 func (m *model) undoOne() {
+	m.typing = 0
 	if len(m.undo) == 0 {
 		return
 	}

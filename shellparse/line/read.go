@@ -16,6 +16,7 @@ type reading struct {
 	sure    bool // the keys alone tell the text
 	matched bool // screen and keys agree
 	blind   bool // keys were typed and the screen shows none of them
+	row     int  // its last row
 	spoilt  bool // the prompt is not where it was
 	pending bool // the editor has not shown the end of the line yet
 }
@@ -110,9 +111,7 @@ func (t *Tracker) region(from screen.Pos, end int, cut screen.Pos) string {
 			c = from.Col
 		} else if !t.screen.Wrapped(l - 1) {
 			b = append(b, '\n')
-			for c < used && t.screen.Cell(screen.Pos{Line: l, Col: c}).Blank() {
-				c++
-			}
+			c = t.indent(l, from.Col)
 		}
 		if cut.Line == l {
 			used = min(used, cut.Col)
@@ -128,6 +127,10 @@ func (t *Tracker) region(from screen.Pos, end int, cut screen.Pos) string {
 			if x.Stamp < t.edit.stamp {
 				x = screen.Cell{} // stood there before the line was begun
 			}
+			if x.Space() && c == t.screen.Columns()-1 && t.screen.Wrapped(l) && t.screen.Cell(screen.Pos{Line: l + 1}).Wide() {
+				b = append(b, maybeBlank) // room that the wide character did not fit in, or a blank
+				continue
+			}
 			b = t.screen.AppendSent(b, x)
 		}
 		if cut.Line == l {
@@ -135,6 +138,19 @@ func (t *Tracker) region(from screen.Pos, end int, cut screen.Pos) string {
 		}
 	}
 	return strings.TrimRight(string(b), " ")
+}
+
+// indent is how far the editor itself set a further line of the text in: over cells that it left empty, or, in fish,
+// under the prompt's end and more for each level.
+func (t *Tracker) indent(line, prompt int) int {
+	c, used := 0, t.screen.Used(line)
+	for c < used && (t.screen.Cell(screen.Pos{Line: line, Col: c}).Blank() || t.fish && t.screen.Cell(screen.Pos{Line: line, Col: c}).Space()) {
+		c++
+	}
+	if t.fish && c < prompt {
+		return 0
+	}
+	return c
 }
 
 // border tells that a multiplexer's pane ends at this column.
@@ -183,7 +199,7 @@ func (t *Tracker) locate(end int) (at screen.Pos, intact bool) {
 		lowest = max(lowest, e.start.Line)
 	}
 	for l := end; l >= lowest; l-- {
-		if t.wrapped(l) != e.wrapped && l != e.start.Line {
+		if t.wrapped(l) != e.wrapped && l != e.start.Line && len(strings.TrimSpace(e.before)) < 4 {
 			continue
 		}
 		at := screen.Pos{Line: l, Col: e.start.Col}
@@ -199,8 +215,7 @@ func (t *Tracker) locate(end int) (at screen.Pos, intact bool) {
 
 // suggestion is the place from which the editor shows a text that was not typed: drawn faint or grey from the cursor to
 // the end.
-func (t *Tracker) suggestion(end int) screen.Pos {
-	cur := t.screen.Cursor()
+func (t *Tracker) suggestion(cur screen.Pos, end int) screen.Pos {
 	seen := false
 	for l := cur.Line; l <= end; l++ {
 		c := 0
@@ -249,7 +264,7 @@ type guess struct {
 func (t *Tracker) guesses() []guess {
 	g := []guess{{t.kind, t.vi}}
 	kinds := []kind{readline, zle, fish}
-	if t.open && t.kind == cooked {
+	if t.kind == cooked && (t.open || t.editor) {
 		g[0].kind = readline
 	}
 	if !t.open {
@@ -257,7 +272,7 @@ func (t *Tracker) guesses() []guess {
 	}
 	for _, vi := range []bool{false, true} {
 		for _, k := range kinds {
-			if vi && (k == cooked || k == busybox) || g[0] == (guess{k, vi}) {
+			if k == cooked && t.editor || vi && (k == cooked || k == busybox) || g[0] == (guess{k, vi}) {
 				continue
 			}
 			g = append(g, guess{k, vi})
@@ -268,19 +283,42 @@ func (t *Tracker) guesses() []guess {
 
 // read reads the line that ends at row end and was typed with keys.
 func (t *Tracker) read(keys []byte, end int, pending bool) reading {
-	cut := noCut
-	if pending {
-		cut = t.suggestion(end)
-	}
-	start, intact := t.locate(end)
-	if r, ok := t.readShadow(keys, pending); ok {
+	r := t.readHere(keys, end, pending)
+	if r.matched || t.echo.broken || !t.edit.known || !t.open {
 		return r
 	}
-	r := reading{prompt: t.edit.prompt, seen: t.region(start, end, cut), spoilt: !intact, pending: pending}
+	if t.echo.skewed {
+		return t.readBelieved(keys, false, pending)
+	}
+	if r.sure {
+		if x := t.readBelieved(keys, true, pending); x.matched {
+			return x
+		}
+	}
+	return r
+}
+
+// readHere reads the line from the screen as it is.
+func (t *Tracker) readHere(keys []byte, end int, pending bool) reading {
+	cut := noCut
+	if pending {
+		cut = t.suggestion(t.screen.Cursor(), end)
+	} else if t.lf.valid && t.lf.at.Line == end {
+		cut = t.suggestion(t.lf.at, end)
+	}
+	start, intact := t.locate(end)
+	r := reading{prompt: t.edit.prompt, seen: t.region(start, end, cut), spoilt: !intact, pending: pending, row: end}
 	if s, ok := searched(t.rowText(end)); pending && ok {
 		r.seen = s
 	}
 	t.reconcile(&r, keys)
+	if cut != noCut && !r.matched {
+		// What looks like a suggestion may have been typed.
+		x := reading{prompt: t.edit.prompt, seen: t.region(start, end, noCut)}
+		if t.reconcile(&x, keys); x.matched {
+			return x
+		}
+	}
 	for l := start.Line; !r.matched && !pending && l < end && end-l < 64; l++ {
 		// Not all that moves the cursor to a lower row is the editor.
 		x := reading{prompt: t.edit.prompt, seen: t.region(start, l, cut)}
@@ -325,7 +363,7 @@ func (t *Tracker) reconcile(r *reading, keys []byte) {
 			return
 		}
 	}
-	r.text = r.seen
+	r.text = strings.ReplaceAll(r.seen, string(rune(maybeBlank)), "")
 	if !r.sure || len(r.keys) == 0 {
 		return
 	}
@@ -339,7 +377,9 @@ func (t *Tracker) reconcile(r *reading, keys []byte) {
 		r.text = typed
 	case r.spoilt && t.open:
 		r.text = typed
-	case t.disturbed(r) || t.tight(r):
+	case t.scrolled(r):
+		r.text = typed
+	case t.disturbed(r):
 		if similarity(r.keys, r.seen) > 0.6 {
 			r.text = typed
 		}
@@ -351,11 +391,17 @@ func (t *Tracker) disturbed(r *reading) bool {
 	return t.edit.disturbed || r.spoilt || strings.Contains(r.seen, "\n") && !strings.ContainsRune(string(r.keys), '\n')
 }
 
-// tight tells that the line comes so near to the margin that an editor that misjudges its prompt's width, or scrolls
-// sideways, shows it wrongly.
-func (t *Tracker) tight(r *reading) bool {
-	cols := t.screen.Columns()
-	return t.edit.start.Col+len(r.keys) >= cols-24
+// scrolled tells that the editor shows only a part of a line that is too long for its row, with a mark at the end that
+// there is more. What is shown is then a part of what was typed.
+func (t *Tracker) scrolled(r *reading) bool {
+	row := strings.TrimSpace(t.rowText(r.row))
+	for _, s := range []string{r.seen, row} {
+		part := strings.Trim(s, "<>*+ ")
+		if part != strings.TrimSpace(s) && len(part) >= 8 && strings.Contains(encode(r.keys), part) {
+			return true
+		}
+	}
+	return false
 }
 
 // readUnknown reads a line whose beginning was not seen, because its keys were sent before its prompt was shown: the
@@ -363,6 +409,15 @@ func (t *Tracker) tight(r *reading) bool {
 // line takes, 0 when this row is no line.
 func (t *Tracker) readUnknown(end int) (reading, int) {
 	s := t.rowText(end)
+	if t.open && t.echo.skewed && !t.echo.broken {
+		t.onBelieved(false, func() {
+			last := t.lastRow()
+			if t.screen.Cursor().Col == 0 && t.screen.Used(last) == 0 && last > 0 {
+				last--
+			}
+			s = t.rowText(last)
+		})
+	}
 	rest := t.queue
 	took := 0
 	var first reading
@@ -408,6 +463,43 @@ func (t *Tracker) readUnknown(end int) (reading, int) {
 	return reading{}, 0
 }
 
+// find looks for where a line begins whose first keys were sent before its prompt was shown: what stands before the text
+// that they give.
+func (t *Tracker) find() {
+	end := t.lastRow()
+	s := t.rowText(end)
+	for _, g := range t.guesses() {
+		m := t.replay(t.queue, g.kind, g.vi)
+		if !m.sure || len(m.text) == 0 {
+			continue
+		}
+		n := matchLen(s, m.shows())
+		if n == 0 {
+			continue
+		}
+		e := &t.edit
+		e.start = t.place(t.firstRow(end), len(s)-n)
+		e.before = left(t.screen, e.start)
+		e.prompt = t.promptText(e.before)
+		e.wrapped = t.wrapped(e.start.Line)
+		e.known, e.open = true, true
+		t.echo.broken = true
+		return
+	}
+}
+
+// place is where the first n bytes of a wrapped line end.
+func (t *Tracker) place(line, n int) screen.Pos {
+	for {
+		b := len(left(t.screen, screen.Pos{Line: line, Col: t.screen.Used(line)}))
+		if n < b || !t.screen.Wrapped(line) {
+			return screen.Pos{Line: line, Col: column(t.screen, line, n)}
+		}
+		n -= b
+		line++
+	}
+}
+
 // resync takes over the line from the screen, so that later keys are replayed from there.
 func (t *Tracker) resync() {
 	end := t.lastRow()
@@ -420,29 +512,37 @@ func (t *Tracker) resync() {
 		t.queue = t.queue[:0]
 		return
 	}
-	if r.sure && (t.disturbed(&r) || t.tight(&r)) {
+	if r.sure && (t.disturbed(&r) || t.scrolled(&r)) {
 		t.edit.disturbed = t.edit.disturbed || t.disturbed(&r)
 		return
 	}
-	m := t.replay(t.queue, t.kind, t.vi)
-	start, _ := t.locate(end)
-	cur := t.screen.Cursor()
-	cut := t.suggestion(end)
-	text := decode([]byte(t.region(start, end, cut)))
-	before := decode([]byte(t.region(start, cur.Line, cur)))
-	t.edit.base = buffer{text, min(len(before), len(text))}
-	// Blanks before the cursor at the end of the text are part of it.
-	if !cur.Before(start) {
-		raw := decode([]byte(t.rawTo(start, cur)))
-		if len(raw) > len(text) {
-			t.edit.base = buffer{raw, len(raw)}
-		} else {
-			t.edit.base.pos = len(raw)
-		}
+	if !t.open && !t.kernel {
+		t.editor = true // what the keys did is not what the kernel would have done
 	}
+	m := t.replay(t.queue, t.kind, t.vi)
+	if t.open && t.echo.skewed && !t.echo.broken {
+		t.onBelieved(false, t.adopt)
+	} else {
+		t.adopt()
+	}
+	_, accepts := boundary(t.queue)
+	t.edit.entered = accepts
 	t.edit.based, t.edit.lost = true, false
 	t.edit.command = m.command
 	t.queue = t.queue[:0]
+}
+
+// adopt makes what the screen shows the text from which later keys go on.
+func (t *Tracker) adopt() {
+	end := t.lastRow()
+	start, _ := t.locate(end)
+	cur := t.screen.Cursor()
+	text := decode([]byte(strings.ReplaceAll(t.region(start, end, t.suggestion(cur, end)), string(rune(maybeBlank)), "")))
+	before := decode([]byte(t.rawTo(start, cur)))
+	if len(before) > len(text) {
+		text = before // blanks at the end
+	}
+	t.edit.base = buffer{text, len(before)}
 }
 
 // rawTo reads from one place to another with the blanks at the end.
@@ -454,9 +554,7 @@ func (t *Tracker) rawTo(from, to screen.Pos) string {
 			c = from.Col
 		} else if !t.screen.Wrapped(l - 1) {
 			b = append(b, '\n')
-			for c < used && t.screen.Cell(screen.Pos{Line: l, Col: c}).Blank() {
-				c++
-			}
+			c = t.indent(l, from.Col)
 		}
 		if l == to.Line {
 			used = to.Col
@@ -477,12 +575,12 @@ func (t *Tracker) line(r reading) Line {
 	if r.blind {
 		l.Text = ""
 	}
-	l.Program = !t.shells.looksShell(r.prompt, t.editor())
+	l.Program = !t.shells.looksShell(r.prompt, t.announced())
 	return l
 }
 
-// editor tells how the editor that reads announces itself.
-func (t *Tracker) editor() editorKind {
+// announced tells how the editor that reads announces itself.
+func (t *Tracker) announced() editorKind {
 	switch {
 	case !t.open:
 		return silent
@@ -493,12 +591,12 @@ func (t *Tracker) editor() editorKind {
 }
 
 // emit reports a line that was accepted.
-func (t *Tracker) emit(r reading) {
+func (t *Tracker) emit(r reading, ed editorKind) {
 	if strings.TrimSpace(r.text) == "" || r.blind {
 		return
 	}
 	l := t.line(r)
-	l.Program = !t.shells.isShell(r.prompt, t.editor())
+	l.Program = !t.shells.isShell(r.prompt, ed)
 	if len(t.lines) < maxLines {
 		t.lines = append(t.lines, l)
 	}
@@ -525,10 +623,19 @@ func shownAs(r rune) string {
 	return ""
 }
 
+// maybeBlank stands in what was read for a cell that may or may not be a blank of the text.
+const maybeBlank = 0
+
 // matchPrefix tells how many bytes of s the text takes when it is shown at its start, -1 when it is not.
 func matchPrefix(text []rune, s string) int {
 	i := 0
 	for _, r := range text {
+		if i < len(s) && s[i] == maybeBlank && r != 0 {
+			i++
+			if r == ' ' {
+				continue
+			}
+		}
 		if r == '\t' {
 			n := 0
 			if i < len(s) && s[i] == '^' { // what the kernel shows while it waits for a quoted key
@@ -541,7 +648,7 @@ func matchPrefix(text []rune, s string) int {
 			continue
 		}
 		if i >= len(s) {
-			if r == ' ' {
+			if r == ' ' || r == '\n' {
 				continue
 			}
 			return -1

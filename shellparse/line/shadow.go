@@ -2,56 +2,81 @@ package line
 
 import "github.com/podbastion/podbastion/shellparse/screen"
 
-// A shadow is the screen as readline believes it to be. Readline takes it that its prompt begins in the first column; after
-// output that ended without a new line it does not, and everything that readline draws later is out of place. The shadow
-// gets the same bytes from the prompt on, in the place that readline thinks they go to.
-type shadow struct {
-	screen *screen.Screen
-	start  screen.Pos
+// echo is what an editor has written since it announced itself: its prompt and what it drew of the line. Readline reckons
+// where everything is from what it believes of its prompt, and is wrong when output without a new line stands before it,
+// or when the prompt's colours are not marked as taking no room. What was written, replayed on a screen where that belief
+// holds, shows the line as readline has it.
+type echo struct {
+	raw    []byte
+	prompt int  // how much of it is the prompt
+	skewed bool // the prompt did not begin in the first column
+	broken bool // more was written than is kept, or the size changed
 }
 
-// castShadow begins a shadow when an editor announces itself in the middle of a row.
-func (t *Tracker) castShadow() {
-	t.shadow = nil
-	if t.openBy != modeBracketedPaste || t.screen.Alt() || t.screen.Cursor().Col == 0 || t.edit.open {
-		return
+// maxEcho bounds what is kept of an editor's output.
+const maxEcho = 16 << 10
+
+// hear begins to keep what the editor writes, from the byte after the sequence that a hook is told of.
+func (t *Tracker) hear() {
+	t.echo = echo{
+		skewed: t.openBy == modeBracketedPaste && t.screen.Cursor().Col > 0,
+		broken: t.openBy != modeBracketedPaste || t.screen.Alt() || t.edit.started && t.edit.open,
 	}
-	t.shadow = &shadow{screen: screen.New(t.screen.Size(), screen.Options{})}
-	t.shadow.screen.SetStamp(t.clock)
 	t.output = t.output[len(t.output)-t.screen.Rest():]
 }
 
-// syncShadow brings the shadow up to the byte that a hook is told of.
-func (t *Tracker) syncShadow() {
-	if t.shadow == nil {
-		return
-	}
+// heard takes the output up to the byte that a hook is told of.
+func (t *Tracker) heard() {
 	n := len(t.output) - t.screen.Rest()
-	_, _ = t.shadow.screen.Write(t.output[:n]) // never fails
+	t.echo.add(t.output[:n])
 	t.output = t.output[n:]
 }
 
-func (s *shadow) catchUp(p []byte) {
-	if s != nil {
-		_, _ = s.screen.Write(p) // never fails
+func (e *echo) add(p []byte) {
+	if e.broken || len(e.raw)+len(p) > maxEcho {
+		*e = echo{broken: true}
+		return
 	}
+	e.raw = append(e.raw, p...)
 }
 
-// readShadow reads the line as readline believes to have drawn it, if that is not where it is.
-func (t *Tracker) readShadow(keys []byte, pending bool) (reading, bool) {
-	s := t.shadow
-	if s == nil || !t.edit.known {
-		return reading{}, false
+// believed makes the screen that readline believes in, and tells where the line begins there. With counted, the escape
+// sequences in the prompt take room.
+func (t *Tracker) believed(counted bool) (*screen.Screen, screen.Pos) {
+	s := screen.New(t.screen.Size(), screen.Options{})
+	prompt := append([]byte(nil), t.echo.raw[:t.echo.prompt]...)
+	if counted {
+		for i, b := range prompt {
+			if b == 0x1b || b == 0x07 {
+				prompt[i] = '?'
+			}
+		}
 	}
-	real, e := t.screen, t.edit
-	defer func() { t.screen, t.edit, t.shadow = real, e, s }()
-	t.screen, t.shadow = s.screen, nil
-	t.edit.start = s.start
-	t.edit.before = left(t.screen, s.start)
-	t.edit.wrapped = t.wrapped(s.start.Line)
-	end := t.lastRow()
-	if !pending && t.screen.Cursor().Col == 0 && t.screen.Used(end) == 0 && end > s.start.Line {
-		end--
-	}
-	return t.read(keys, end, pending), true
+	_, _ = s.Write(prompt) // never fails
+	start := s.Cursor()
+	_, _ = s.Write(t.echo.raw[t.echo.prompt:])
+	return s, start
+}
+
+// onBelieved calls f with the screen that readline believes in put in the place of the real one.
+func (t *Tracker) onBelieved(counted bool, f func()) {
+	real, start, before, wrapped, stamp := t.screen, t.edit.start, t.edit.before, t.edit.wrapped, t.edit.stamp
+	t.screen, t.edit.start = t.believed(counted)
+	t.edit.before = left(t.screen, t.edit.start)
+	t.edit.wrapped = t.wrapped(t.edit.start.Line)
+	t.edit.stamp = 0
+	f()
+	t.screen, t.edit.start, t.edit.before, t.edit.wrapped, t.edit.stamp = real, start, before, wrapped, stamp
+}
+
+// readBelieved reads the line from the screen that readline believes in.
+func (t *Tracker) readBelieved(keys []byte, counted, pending bool) (r reading) {
+	t.onBelieved(counted, func() {
+		end := t.lastRow()
+		if !pending && t.screen.Cursor().Col == 0 && t.screen.Used(end) == 0 && end > t.edit.start.Line {
+			end--
+		}
+		r = t.readHere(keys, end, pending)
+	})
+	return r
 }

@@ -147,6 +147,7 @@ func (s *Screen) control(b byte) {
 	case '\n', '\v', '\f':
 		s.lineFeed()
 	case '\r':
+		s.returned = s.Cursor()
 		s.cur.col, s.cur.pending = 0, false
 	case 0x0e:
 		s.modes.shift = 1

@@ -74,6 +74,7 @@ type Screen struct {
 	clusters clusters
 	marks    []*Pos
 	parser   parser
+	returned Pos
 	rest     int // bytes of the current Write that come after the sequence that a hook is told of
 }
 
@@ -130,6 +131,9 @@ func (s *Screen) Write(p []byte) (int, error) {
 	s.parse(p)
 	return len(p), nil
 }
+
+// Returned is where the cursor stood before the newest carriage return.
+func (s *Screen) Returned() Pos { return s.returned }
 
 // Rest is, inside the Mode hook, how many bytes of the current Write come after the sequence that it is told of.
 func (s *Screen) Rest() int { return s.rest }

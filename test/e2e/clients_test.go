@@ -28,7 +28,7 @@ func TestOtherClients(t *testing.T) {
 	t.Run("plink", func(t *testing.T) {
 		key := w.path("id_alice.ppk")
 		command(t, "puttygen", w.path("id_alice"), "-O", "private", "-o", key)
-		fingerprint := strings.Fields(command(t, "ssh-keygen", "-lf", w.path("host_ed25519.pub")))[1]
+		fingerprint := strings.Fields(command(t, "ssh-keygen", "-lf", w.path("host_ed25519")))[1]
 		check(t, runClient(t, strings.NewReader("typed\n"), "plink", "-batch", "-ssh", "-T", "-hostkey", fingerprint, "-i", key, "-P", port, "-l", "alice+infra+debug", host, say))
 	})
 	t.Run("paramiko", func(t *testing.T) {
@@ -50,7 +50,9 @@ func TestAlgorithms(t *testing.T) {
 	w := sharedWorld(t)
 	host, port, _ := net.SplitHostPort(w.addr)
 	got := runClient(t, nil, "ssh-audit", "-n", "-p", port, host)
-	if strings.Contains(got.stdout, "[fail]") || strings.Contains(got.stdout, "[warn]") || !strings.Contains(got.stdout, "[info]") {
+	// Debian's release of it is older than two of the algorithms; that it does not know them says nothing of them.
+	known := strings.NewReplacer("[warn] unknown algorithm", "").Replace(got.stdout)
+	if strings.Contains(known, "[fail]") || strings.Contains(known, "[warn]") || !strings.Contains(known, "[info]") {
 		t.Errorf("code %d\n%s", got.code, got.stdout)
 	}
 }

@@ -152,7 +152,7 @@ func TestLimits(t *testing.T) {
 	if got := w.ssh(t, "short+shop+tool-0", nil, "true"); got.code == 0 {
 		t.Errorf("a third session: %+v", got)
 	}
-	if code := one.code(); code == 0 || !strings.Contains(one.screen(), "idle") {
+	if code := one.code(); code == 0 || !strings.Contains(one.screen(), "nothing was typed or printed for 3s") {
 		t.Errorf("an idle session: code %d, screen %q", code, one.screen())
 	}
 	two.code()
@@ -195,12 +195,13 @@ func TestNetworkCut(t *testing.T) {
 	}
 	defer proxy.Close()
 	cut := make(chan struct{})
+	direct := w.addr
 	go func() {
 		a, err := proxy.Accept()
 		if err != nil {
 			return
 		}
-		b, err := net.Dial("tcp", w.addr)
+		b, err := net.Dial("tcp", direct)
 		if err != nil {
 			return
 		}
@@ -224,7 +225,6 @@ func TestNetworkCut(t *testing.T) {
 		go pipe(a, b)
 		pipe(b, a)
 	}()
-	direct := w.addr
 	w.addr = proxy.Addr().String()
 	x := w.terminal(t, "alice+infra+debug")
 	x.expect(prompt)

@@ -133,7 +133,8 @@ func TestShellOnTerminal(t *testing.T) {
 				return nil
 			})
 			x.send("sleep 600\r")
-			x.expect(`sleep 600\r\n`)
+			namespace, name, _ := strings.Cut(address, "+")
+			w.running(t, w.pod(namespace, name), "sleep 600")
 			x.send("\x03")
 			x.expect(prompt)
 			x.send("echo status=$?\r")
@@ -186,7 +187,8 @@ func TestPicker(t *testing.T) {
 func TestClientKilled(t *testing.T) {
 	w := sharedWorld(t)
 	debug := w.pod("infra", "debug")
-	before := w.inside(t, debug, "app", "sh", "-c", "ps -eo args= | grep -v 'ps -eo' | sort")
+	const list = "ps -eo args= | grep -v -e 'ps -eo' -e defunct | sort" // nobody reaps there: the first process is sleep
+	before := w.inside(t, debug, "app", "sh", "-c", list)
 	x := w.terminal(t, "alice+infra+debug")
 	x.expect(prompt)
 	x.send("nohup sleep 4711 >/dev/null 2>&1 &\r")
@@ -202,7 +204,7 @@ func TestClientKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, 15*time.Second, func() error {
-		if now := w.inside(t, debug, "app", "sh", "-c", "ps -eo args= | grep -v 'ps -eo' | sort"); now != before {
+		if now := w.inside(t, debug, "app", "sh", "-c", list); now != before {
 			return fmt.Errorf("left in the container:\n%s\nbefore:\n%s", now, before)
 		}
 		return nil

@@ -11,19 +11,27 @@ unset __podbastion_env
 
 # __podbastion_line KIND FUNCTION: tells the pending line and waits for the word that lets readline's FUNCTION run.
 __podbastion_line() {
-  local - map reply expanded=$READLINE_LINE IFS=
+  local - reply expanded IFS=
   set +veuf
   __podbastion_next '""'
-  if [[ $1 == edit ]]; then
-    expanded="${FCEDIT:-${VISUAL:-${EDITOR:-vi}}}"
-  elif [[ $- == *H* && ( $READLINE_LINE == *"${histchars:0:1}"* || $READLINE_LINE == *'!'* || $READLINE_LINE == '^'* ) ]]; then
-    expanded=$(__podbastion_history)
-  fi
+  __podbastion_expand
+  [[ $1 != edit ]] || expanded="${FCEDIT:-${VISUAL:-${EDITOR:-vi}}}"
   (( ++__podbastion_count ))
   __podbastion_tell "l;$__podbastion_count;$1" "$READLINE_LINE" "$expanded"
   read -r -s -d . reply </dev/tty
   [[ $reply != "$__podbastion_nonce;$__podbastion_count;run" ]] || __podbastion_next "$2"
 } 2>/dev/null
+
+# Tells the pending line and waits for nothing.
+__podbastion_ask() {
+  local - expanded IFS=
+  set +veuf
+  __podbastion_expand
+  __podbastion_tell "q;0;ask" "$READLINE_LINE" "$expanded"
+} 2>/dev/null
+
+# Empties the pending line.
+__podbastion_clear() { READLINE_LINE=; } 2>/dev/null
 
 # __podbastion_next FUNCTION: what the second half of a submit key does.
 __podbastion_next() {
@@ -35,14 +43,16 @@ __podbastion_tell() {
   LC_ALL=C printf '\e]7770;%s;%s\x1f%q\x1f%q\a' "$__podbastion_nonce" "$@" >/dev/tty
 }
 
-__podbastion_ask() { __podbastion_tell "q;0;ask" "$READLINE_LINE" ""; } 2>/dev/null
-
-# The pending line after history expansion. `history -p` would take the newest entry for its own command and drop it,
-# unless an entry has been pushed.
-__podbastion_history() {
-  history -s x
-  history -d -1
-  history -p -- "$READLINE_LINE" || printf %s "$READLINE_LINE"
+# Sets expanded to the pending line after history expansion. `history -p` would take the newest entry for its own
+# command and drop it, unless an entry has been pushed.
+__podbastion_expand() {
+  expanded=$READLINE_LINE
+  [[ $- == *H* && ( $READLINE_LINE == *"${histchars:0:1}"* || $READLINE_LINE == *'!'* || $READLINE_LINE == '^'* ) ]] || return 0
+  expanded=$(
+    history -s x
+    history -d -1
+    history -p -- "$READLINE_LINE" || printf %s "$READLINE_LINE"
+  )
 }
 
 # Edits the pending line as edit-and-execute-command would; what comes of it is then submitted like any other line.
@@ -83,6 +93,7 @@ __podbastion_wrap() {
     bind -m $map -x '"\e[7770;5~": __podbastion_line edit "\"\\e[7770;6~\\e[7770;1~\\e[7770;2~\""'
     bind -m $map -x '"\e[7770;6~": __podbastion_edit'
     bind -m $map -x '"\e[7770;7~": __podbastion_ask'
+    bind -m $map -x '"\e[7770;8~": __podbastion_clear'
   done
   __podbastion_keys=$(for map in emacs vi-insert vi-command; do
     for kind in accept-line operate-and-get-next insert-comment edit-and-execute-command vi-edit-and-execute-command; do

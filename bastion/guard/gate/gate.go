@@ -126,3 +126,11 @@ func (g *Gate) Go() []byte { return []byte("\x1b[7770;1~") }
 
 // Ask are keys that make a waiting shell tell its pending line without submitting it.
 func (g *Gate) Ask() []byte { return []byte("\x1b[7770;7~") }
+
+// Clear are keys that empty the pending line, unless it continues others. Nil where only an interrupt does that.
+func (g *Gate) Clear() []byte {
+	if g.shell != Bash {
+		return nil
+	}
+	return []byte("\x1b[7770;8~")
+}

@@ -48,7 +48,12 @@ __podbastion_finish() {
   (( ! ${+widgets[__podbastion_own_finish]} )) || zle __podbastion_own_finish -- "$@"
 }
 
-__podbastion_told() { __podbastion_tell "q;0;ask" "$PREBUFFER$BUFFER" "" }
+__podbastion_told() {
+  emulate -L zsh
+  local text=$PREBUFFER$BUFFER expanded
+  __podbastion_expanded
+  __podbastion_tell "q;0;ask" "$text" "$expanded"
+}
 
 __podbastion_wrap() {
   local widget map

@@ -1,0 +1,236 @@
+package guard
+
+import (
+	"context"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/podbastion/podbastion/auth"
+	"github.com/podbastion/podbastion/bastion/guard/gate"
+)
+
+// How a denied line is cleared.
+const (
+	interrupt  = "\x03"
+	clearTime  = 150 * time.Millisecond // for a shell to do what an interrupt does
+	clearTries = 12
+	redrawTime = 5 * time.Millisecond
+)
+
+// decision is a command on its way to being carried out.
+type decision struct {
+	command Command
+	mark    int  // the interrupts so far: another one takes the command away
+	held    bool // its submit key is still in the queue
+	// run lets it run.
+	run func(v Verdict) error
+	// stay tells the gate that it does not run; nil where no gate waits.
+	stay func() error
+}
+
+// conclude remembers a verdict and carries it out.
+func (g *Guard) conclude(ctx context.Context, d decision, v Verdict) error {
+	if d.command.Unseen {
+		d.command.Line = ""
+	}
+	if err := g.o.Record(ctx, d.command, v); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		v = Verdict{Action: auth.Deny, Reason: "the command could not be remembered"}
+	}
+	if v.Action != auth.Deny {
+		if v.Action == auth.Warn {
+			if err := g.notice(d, "warning", v); err != nil {
+				return err
+			}
+		}
+		g.last = d.command
+		g.replaced = g.replaced || v.Replaces
+		g.ran = time.Now()
+		return d.run(v)
+	}
+	if d.stay != nil {
+		if err := d.stay(); err != nil {
+			return err
+		}
+		g.redrawn(ctx)
+	}
+	if g.mark() != d.mark {
+		return nil // the user's own interrupt has cleared it
+	}
+	if d.held {
+		g.mu.Lock()
+		if len(g.queue) > 0 {
+			g.consume(1)
+		}
+		g.mu.Unlock()
+	}
+	return g.clear(ctx, d, v)
+}
+
+// redrawn waits until the shell has drawn the line again that its hook had taken off the screen.
+func (g *Guard) redrawn(ctx context.Context) {
+	before := g.outputCount()
+	g.await(ctx, clearTime, func() bool { return g.outputs != before })
+	g.await(ctx, redrawTime, func() bool { return false })
+}
+
+func (g *Guard) outputCount() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.outputs
+}
+
+// clear takes a denied line away with the one key that every shell honours, verifies that it is gone, and tells why.
+func (g *Guard) clear(ctx context.Context, d decision, v Verdict) error {
+	g.pending, g.typed = "", false
+	g.discard = g.pasting // the rest of a paste belongs to the line
+	if err := g.notice(d, "denied", v); err != nil {
+		return err
+	}
+	if cleared, err := g.clearByGate(ctx); cleared || err != nil {
+		return err
+	}
+	for try := range clearTries {
+		row, before := g.row()
+		if err := g.send([]byte(interrupt)); err != nil {
+			return err
+		}
+		if g.pasting && try > 0 {
+			if err := g.tell([]byte(pasteEnd)); err != nil { // a shell may read a paste to its end, come what may
+				return err
+			}
+		}
+		if g.gone(ctx, row, before) {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	_ = g.show([]byte("\r\nbastion: the line could not be cleared; the session ends\r\n")) // it ends either way
+	return ErrNotCleared
+}
+
+// clearByGate has the hook empty a line that continues no other.
+func (g *Guard) clearByGate(ctx context.Context) (bool, error) {
+	g.mu.Lock()
+	able := g.hook.state == atPrompt && !g.pasting && g.o.Gate.Clear() != nil
+	g.mu.Unlock()
+	if !able {
+		return false, nil
+	}
+	g.mu.Lock()
+	g.tracker.Output([]byte("\r\n"))
+	g.mu.Unlock()
+	if err := g.show([]byte("\r\n")); err != nil {
+		return false, err
+	}
+	if err := g.tell(g.o.Gate.Clear()); err != nil {
+		return false, err
+	}
+	r, ok := g.ask(ctx, g.mark(), answerTime)
+	if !ok || r.Text != "" {
+		return false, nil
+	}
+	g.mu.Lock()
+	g.tracker.Keys([]byte(interrupt)) // the line is gone for it too
+	g.mu.Unlock()
+	return true, nil
+}
+
+// row is where the line stands, and how much was output so far.
+func (g *Guard) row() (row, outputs int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.tracker.Screen().Cursor().Line, g.outputs
+}
+
+// gone verifies that the shell's line is empty again.
+func (g *Guard) gone(ctx context.Context, row, before int) bool {
+	g.mu.Lock()
+	alive := g.hook.state == atPrompt || g.hook.state == running && g.hook.continues != ""
+	prompts := g.hook.prompts
+	g.mu.Unlock()
+	if alive {
+		g.await(ctx, clearTime, func() bool { return g.hook.prompts != prompts })
+		return g.emptyByGate(ctx)
+	}
+	g.await(ctx, clearTime, func() bool { return g.outputs != before })
+	return g.emptyByScreen(ctx, row)
+}
+
+// emptyByGate asks until it is told: keys that come at the moment of an interrupt may be lost, and bash may finish
+// what an interrupt began only with the next key.
+func (g *Guard) emptyByGate(ctx context.Context) bool {
+	for range 4 {
+		r, ok := g.ask(ctx, g.mark(), clearTime)
+		if ok {
+			g.mu.Lock()
+			g.hook.continues = ""
+			if g.hook.state == running {
+				g.hook.state = atPrompt
+			}
+			g.mu.Unlock()
+			return r.Text == ""
+		}
+		if err := g.refuseTold(); err != nil || ctx.Err() != nil {
+			return false
+		}
+	}
+	return false
+}
+
+// refuseTold answers lines that the gate tells while another one is being cleared.
+func (g *Guard) refuseTold() error {
+	g.mu.Lock()
+	reports := g.reports
+	g.reports = nil
+	g.mu.Unlock()
+	for _, r := range reports {
+		if r.Kind != gate.Line {
+			continue
+		}
+		if err := g.tell(g.o.Gate.Reply(r.Count, false)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// emptyByScreen looks for a new prompt with nothing behind it, and has the node say that the shell waits at it.
+func (g *Guard) emptyByScreen(ctx context.Context, row int) bool {
+	mark := g.mark()
+	if !g.calm(ctx, mark, g.lastKey(), clearTime) {
+		return false
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := g.tracker.Screen()
+	at := s.Cursor()
+	return at.Line > row && s.Used(at.Line) <= at.Col
+}
+
+// notice tells the user on their terminal. It begins on a row of its own.
+func (g *Guard) notice(d decision, what string, v Verdict) error {
+	var b strings.Builder
+	if d.held || what == "denied" {
+		b.WriteString("\r\n")
+	}
+	b.WriteString("bastion: " + what + because(v))
+	text := strings.Map(func(r rune) rune {
+		if r != '\r' && r != '\n' && !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, b.String())
+	if !d.held && what != "denied" {
+		text += "\r\n"
+	}
+	g.mu.Lock()
+	g.tracker.Output([]byte(text))
+	g.mu.Unlock()
+	return g.show([]byte(text))
+}

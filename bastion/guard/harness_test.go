@@ -1,0 +1,358 @@
+package guard
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
+
+	"github.com/podbastion/podbastion/auth"
+	"github.com/podbastion/podbastion/auth/policy"
+	"github.com/podbastion/podbastion/bastion/guard/gate"
+	"github.com/podbastion/podbastion/internal/tty"
+)
+
+// world is a real shell on a local terminal with a guard in between, and this machine as its node.
+type world struct {
+	t     *testing.T
+	guard *Guard
+	tty   *os.File
+	pid   int
+	home  string
+	ended chan error // Run's result
+
+	mu       sync.Mutex
+	screen   bytes.Buffer
+	events   []event
+	finished []int
+	changed  chan struct{}
+}
+
+type event struct {
+	Command
+	Verdict
+}
+
+// setup is what a test wants of its world.
+type setup struct {
+	argv   []string // the shell; /bin/bash by default
+	gate   bool
+	node   bool
+	blind  bool // shells are not told from programs by name
+	files  map[string]string
+	decide func(c Command) Verdict
+	judge  *Judge
+	record func(c Command) error
+	env    []string
+}
+
+// denyTouch refuses every line with the word touch: each test's forbidden program leaves a file.
+func denyTouch(c Command) Verdict {
+	switch {
+	case c.Unseen:
+		return Verdict{Action: auth.Deny, Reason: "unsure"}
+	case strings.Contains(c.Line, "touch"):
+		return Verdict{Action: auth.Deny, Rule: "no-touch", Message: "no touching"}
+	}
+	return Verdict{Action: auth.Allow}
+}
+
+// rules makes a judge of programs.
+func rules(t *testing.T, mode auth.Mode, action auth.Action, programs ...string) *Judge {
+	t.Helper()
+	r := auth.Rule{ID: "rule", Action: action, FileLargerThan: -1, Message: "not here"}
+	for _, name := range programs {
+		g, err := auth.ParseGlob(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Programs = append(r.Programs, g)
+	}
+	p := policy.Compile(&auth.Commands{Mode: mode, Rules: []auth.Rule{r}})
+	return &Judge{Rules: func() *policy.Policy { return p }}
+}
+
+const prompts = "PS1='>> '; PS2='.. '; HISTFILE=/dev/null; unset PROMPT_COMMAND MAIL; alias pwd=pwd\n"
+
+func newWorld(t *testing.T, s setup) *world {
+	t.Helper()
+	w := &world{t: t, home: t.TempDir(), changed: make(chan struct{}, 1), ended: make(chan error, 1)}
+	if s.argv == nil {
+		s.argv = []string{"/bin/bash"}
+	}
+	files := map[string]string{".bash_profile": prompts, ".zshrc": "PROMPT='>> '; PROMPT2='.. '; unset RPROMPT\n", ".profile": prompts,
+		".config/fish/config.fish": "function fish_prompt; echo -n '>> '; end\nfunction fish_greeting; end\n"}
+	for name, text := range s.files {
+		files[name] = text
+	}
+	for name, text := range files {
+		file := filepath.Join(w.home, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o := Options{Size: tty.Size{Cols: 80, Rows: 24}, Client: w, Shell: filepath.Base(s.argv[0])}
+	env := append([]string{"HOME=" + w.home, "TERM=xterm-256color", "PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8", "ENV=" + w.home + "/.profile"}, s.env...)
+	argv := s.argv
+	if s.gate {
+		g, ok := gate.New(s.argv[0])
+		if !ok {
+			t.Fatalf("no gate for %s", s.argv[0])
+		}
+		o.Gate, argv = g, g.Argv()
+		env = append(env, g.Env()...)
+	} else if filepath.Base(argv[0]) == "bash" && len(argv) == 1 {
+		argv = []string{argv[0], "--login"}
+	}
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Dir, cmd.Env = w.home, env
+	var err error
+	if w.tty, err = pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 80}); err != nil {
+		t.Fatal(err)
+	}
+	w.pid = cmd.Process.Pid
+	o.Target = w.tty
+	if s.node {
+		o.Terminal = &node{tty: w.tty, pid: w.pid}
+	}
+	if s.decide == nil {
+		s.decide = denyTouch
+	}
+	o.Decide = func(_ context.Context, c Command) Verdict { return s.decide(c) }
+	if s.judge != nil {
+		s.judge.Home, o.Decide = w.home, s.judge.Decide
+	}
+	o.Record = func(_ context.Context, c Command, v Verdict) error {
+		if s.record != nil {
+			if err := s.record(c); err != nil {
+				return err
+			}
+		}
+		if s.judge != nil {
+			s.judge.Ran(v)
+		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.events = append(w.events, event{c, v})
+		return nil
+	}
+	o.Finished = func(_ Command, status int) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.finished = append(w.finished, status)
+	}
+	w.guard = New(o)
+	ctx, cancel := context.WithCancel(context.Background())
+	var work sync.WaitGroup
+	work.Go(func() { w.ended <- w.guard.Run(ctx) })
+	work.Go(func() {
+		buffer := make([]byte, 4096)
+		for {
+			n, err := w.tty.Read(buffer)
+			if n > 0 {
+				if err := w.guard.FromTarget(buffer[:n]); err != nil {
+					return
+				}
+			}
+			if err != nil {
+				return
+			}
+		}
+	})
+	t.Cleanup(func() {
+		cancel()
+		w.guard.Close()
+		_ = unix.Kill(-w.pid, unix.SIGKILL)
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		_ = w.tty.Close()
+		work.Wait()
+	})
+	return w
+}
+
+// Write is the client's screen.
+func (w *world) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.screen.Write(p)
+	select {
+	case w.changed <- struct{}{}:
+	default:
+	}
+	return len(p), nil
+}
+
+func (w *world) keys(k string) {
+	w.t.Helper()
+	if err := w.guard.FromClient([]byte(k)); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// slowly types one key at a time, as a person does.
+func (w *world) slowly(k string) {
+	w.t.Helper()
+	for i := range len(k) {
+		w.keys(k[i : i+1])
+		time.Sleep(3 * time.Millisecond)
+	}
+}
+
+func (w *world) wait(what string, cond func() bool) {
+	w.t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		w.mu.Lock()
+		ok := cond()
+		w.mu.Unlock()
+		if ok {
+			return
+		}
+		if time.Now().After(deadline) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.t.Fatalf("no %s; screen %q; events %+v", what, w.screen.String(), w.events)
+		}
+		select {
+		case <-w.changed:
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+var escapes = regexp.MustCompile(`\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\x1b\(B|\x1b\][^\a]*\a|\r`)
+
+func plain(s string) string { return escapes.ReplaceAllString(s, "") }
+
+// shows waits until the screen's text ends in a text.
+func (w *world) shows(text string) {
+	w.t.Helper()
+	w.wait(fmt.Sprintf("screen with %q", text), func() bool { return strings.Contains(plain(w.screen.String()), text) })
+}
+
+func (w *world) prompt() {
+	w.t.Helper()
+	w.wait("prompt", func() bool { return strings.HasSuffix(strings.TrimRight(plain(w.screen.String()), " "), ">>") })
+}
+
+// alive proves that the session goes on: a permitted line runs.
+func (w *world) alive() {
+	w.t.Helper()
+	w.keys("echo al''ive\r")
+	w.wait("sign of life", func() bool { return strings.Contains(plain(w.screen.String()), "\nalive\n") })
+}
+
+func (w *world) exists(name string) bool {
+	_, err := os.Stat(filepath.Join(w.home, name))
+	return err == nil
+}
+
+// lines are the recorded lines with their actions.
+func (w *world) lines() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []string
+	for _, e := range w.events {
+		out = append(out, string(e.Action)+" "+e.Before+e.Line)
+	}
+	return out
+}
+
+// node tells the terminal's state from this machine's /proc, as an agent does.
+type node struct {
+	tty *os.File
+	pid int
+}
+
+var errGone = errors.New("gone")
+
+func (n *node) State(context.Context) (State, error) {
+	conn, err := n.tty.SyscallConn()
+	if err != nil {
+		return State{}, err
+	}
+	var s State
+	var unread int
+	err = conn.Control(func(fd uintptr) {
+		var mode *unix.Termios
+		if mode, err = unix.IoctlGetTermios(int(fd), unix.TCGETS); err == nil {
+			s.Echo, s.Canonical = mode.Lflag&unix.ECHO != 0, mode.Lflag&unix.ICANON != 0
+		}
+	})
+	if err != nil {
+		return State{}, err
+	}
+	slave, err := os.OpenFile(fmt.Sprintf("/proc/%d/fd/0", n.pid), os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return State{}, err
+	}
+	unread, err = unix.IoctlGetInt(int(slave.Fd()), unix.TIOCINQ)
+	_ = slave.Close()
+	if err != nil {
+		return State{}, err
+	}
+	s.Unread = unread
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", n.pid))
+	if err != nil {
+		return State{}, err
+	}
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	group, _ := strconv.Atoi(fields[5])
+	own, _ := strconv.Atoi(fields[2])
+	s.Own = group == own
+	comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", group))
+	if err != nil {
+		return State{}, errGone
+	}
+	s.Program = strings.TrimSpace(string(comm))
+	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", group))
+	s.Shell = slices.Contains([]string{"bash", "sh", "dash", "ash", "zsh", "fish", "ksh", "mksh", "busybox"}, s.Program) && ignoresStop(string(status))
+	s.Reading = reads(group)
+	return s, nil
+}
+
+// ignoresStop tells an interactive shell from one that runs a script: it ignores SIGTTIN, SIGTTOU and SIGTSTP or
+// handles them.
+func ignoresStop(status string) bool {
+	for line := range strings.Lines(status) {
+		if bits, ok := strings.CutPrefix(line, "SigIgn:"); ok {
+			mask, _ := strconv.ParseUint(strings.TrimSpace(bits), 16, 64)
+			return mask&(1<<(20-1)) != 0 || mask&(1<<(15-1)) != 0
+		}
+	}
+	return false
+}
+
+func reads(pid int) bool {
+	call, err := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", pid))
+	if err != nil {
+		return false
+	}
+	fields := strings.Fields(string(call))
+	switch fields[0] {
+	case "0":
+		fd, _ := strconv.ParseInt(strings.TrimPrefix(fields[1], "0x"), 16, 64)
+		name, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", pid, fd))
+		return strings.HasPrefix(name, "/dev/pts") || name == "/dev/tty"
+	case "7", "23", "270", "271", "232", "281":
+		return true
+	}
+	return false
+}

@@ -1,0 +1,552 @@
+package guard
+
+import (
+	"bytes"
+	"context"
+	"time"
+
+	"github.com/podbastion/podbastion/auth"
+	"github.com/podbastion/podbastion/bastion/guard/gate"
+	"github.com/podbastion/podbastion/shellparse/line"
+)
+
+// How long things are waited for.
+const (
+	answerTime  = time.Second            // the gate's answer
+	pasteTime   = 30 * time.Millisecond  // the gate's word within a paste, whose line ends the shell may take as text
+	startTime   = 3 * time.Second        // a gate that was never heard
+	stateTime   = 2 * time.Second        // the node's answer
+	rawTime     = 50 * time.Millisecond  // a program that reads keys one by one
+	ownTime     = time.Second            // the prompt of a shell whose gate tells every line
+	echoTime    = 150 * time.Millisecond // an echo that does not come
+	quietKnown  = 10 * time.Millisecond  // without output, once the shell is known to have read all keys
+	quietBlind  = 40 * time.Millisecond  // without output, where the node tells nothing
+	againTime   = 120 * time.Millisecond // without output, where the line is not certain yet
+	settleTime  = 500 * time.Millisecond // output that does not end
+	quickTime   = 100 * time.Millisecond // a command that keys wait for
+	readyTime   = 60 * time.Millisecond  // for a line editor to take the terminal
+	readyQuiet  = 3 * time.Millisecond
+	pollShort   = 2 * time.Millisecond
+	pollLong    = 50 * time.Millisecond
+	pasteBegin  = "\x1b[200~"
+	pasteEnd    = "\x1b[201~"
+	gateKeys    = "\x1b[7770;"
+	endOfFile   = 0x04
+	operateNext = 0x0f
+)
+
+// Run forwards, holds and releases until the context ends, the guard is closed, or a line could not be cleared.
+func (g *Guard) Run(ctx context.Context) error {
+	defer g.Close()
+	for {
+		if err := g.step(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// step does the next thing there is to do: what the gate told, then text, then a submit key.
+func (g *Guard) step(ctx context.Context) error {
+	g.mu.Lock()
+	if len(g.reports) > 0 {
+		r := g.reports[0]
+		g.reports = g.reports[1:]
+		g.mu.Unlock()
+		return g.report(ctx, r)
+	}
+	awaited := g.hook.awaited
+	var text []byte
+	if g.discard {
+		g.discarded()
+	}
+	if awaited.IsZero() && g.ran.IsZero() && len(g.queue) > 0 {
+		text = bytes.Clone(g.queue[:g.flowing()])
+		g.consume(len(text))
+	}
+	waiting := len(g.queue) > 0
+	g.mu.Unlock()
+	switch {
+	case !awaited.IsZero():
+		return g.awaitGate(ctx, awaited)
+	case waiting && !g.ran.IsZero():
+		return g.settled(ctx)
+	case len(text) > 0:
+		return g.text(text)
+	case waiting:
+		return g.submit(ctx)
+	}
+	select {
+	case <-g.wake:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-g.done:
+		return ErrClosed
+	}
+}
+
+// settled gives a command that was just let run the time of a quick one before the keys after it go ahead. They are
+// then typed at the next prompt, as a person's would be, and not while the shell is neither here nor there.
+func (g *Guard) settled(ctx context.Context) error {
+	began := g.ran
+	g.hold()
+	defer g.unhold()
+	mark := g.mark()
+	over := func() bool { return g.interrupts != mark || len(g.reports) > 0 || g.hook.state == atPrompt }
+	defer func() {
+		g.ran = time.Time{}
+		g.mu.Lock()
+		g.tracker.Settle()
+		g.mu.Unlock()
+	}()
+	g.mu.Lock()
+	hooked := g.hook.state == running && g.hook.continues == ""
+	g.mu.Unlock()
+	if hooked {
+		g.await(ctx, time.Until(began.Add(quickTime)), over)
+		return ctx.Err()
+	}
+	g.calm(ctx, mark, began, time.Until(began.Add(quickTime)))
+	return ctx.Err()
+}
+
+// calm waits until output has come since a moment, the shell waits for keys, and nothing more comes; false when the
+// time is over first.
+func (g *Guard) calm(ctx context.Context, mark int, since time.Time, limit time.Duration) bool {
+	deadline := time.Now().Add(limit)
+	echo := since.Add(echoTime) // keys that show nothing have no echo to wait for
+	for ctx.Err() == nil && !g.closed() && g.mark() == mark {
+		if time.Now().After(deadline) {
+			return false
+		}
+		g.mu.Lock()
+		before, seen, quiet := g.outputs, g.outputAt.After(since), time.Since(g.outputAt)
+		g.mu.Unlock()
+		if !seen && time.Now().Before(echo) {
+			g.await(ctx, time.Until(echo), func() bool { return g.outputs != before || g.interrupts != mark })
+			continue
+		}
+		st, known := g.state(ctx)
+		need := quietBlind - quiet
+		switch {
+		case known && (!st.Reading || st.Unread > 0):
+			g.await(ctx, pollShort, func() bool { return g.interrupts != mark })
+			continue
+		case known:
+			need = quietKnown // what the shell wrote before it waited may still be on its way
+		}
+		if !g.await(ctx, need, func() bool { return g.outputs != before || g.interrupts != mark }) && ctx.Err() == nil && !g.closed() {
+			return true
+		}
+	}
+	return false
+}
+
+// consume takes bytes off the queue; mu is locked.
+func (g *Guard) consume(n int) {
+	g.queue = g.queue[:copy(g.queue, g.queue[n:])]
+	select {
+	case g.space <- struct{}{}:
+	default:
+	}
+}
+
+// discarded drops what is left of a paste; mu is locked.
+func (g *Guard) discarded() {
+	for i, b := range g.queue {
+		if g.paste = follow(pasteEnd, g.paste, b); g.paste == len(pasteEnd) {
+			g.paste, g.pasting, g.discard = 0, false, false
+			g.consume(i + 1)
+			return
+		}
+	}
+	g.consume(len(g.queue))
+}
+
+// flowing counts the keys ahead of the first that could submit a line; mu is locked.
+func (g *Guard) flowing() int {
+	previous := g.previous
+	for i, b := range g.queue {
+		if couldSubmit(previous, b) {
+			return i
+		}
+		previous = b
+	}
+	return len(g.queue)
+}
+
+// couldSubmit knows the keys that accept a line in some shell: Enter, ^J, ^O, ^D where the kernel edits, M-a and M-A in
+// zsh, ^X^E in bash.
+func couldSubmit(previous, b byte) bool {
+	switch b {
+	case '\r', '\n', operateNext, endOfFile:
+		return true
+	case 'a', 'A':
+		return previous == 0x1b
+	case 0x05:
+		return previous == 0x18
+	}
+	return false
+}
+
+// text forwards keys that submit nothing. The keys that belong to the gate are not a user's to press.
+func (g *Guard) text(p []byte) error {
+	out := p[:0]
+	for _, b := range p {
+		g.magic = follow(gateKeys, g.magic, b)
+		if g.magic == len(gateKeys) {
+			g.magic = 0
+			continue
+		}
+		out = append(out, b)
+		g.noteKey(b)
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	g.typed = true
+	return g.send(out)
+}
+
+// noteKey follows pastes.
+func (g *Guard) noteKey(b byte) {
+	g.previous = b
+	mark := pasteBegin
+	if g.pasting {
+		mark = pasteEnd
+	}
+	if g.pasting && len(g.pasted) < maxPending {
+		g.pasted = append(g.pasted, b)
+	}
+	if g.paste = follow(mark, g.paste, b); g.paste == len(mark) {
+		g.paste, g.inserts, g.pasted = 0, false, nil
+		g.pasting = !g.pasting
+	}
+}
+
+// follow is one step of finding a mark that begins with an escape.
+func follow(mark string, matched int, b byte) int {
+	switch {
+	case mark[matched] == b:
+		return matched + 1
+	case mark[0] == b:
+		return 1
+	}
+	return 0
+}
+
+// awaitGate waits for the gate's word on a released key. Nothing else is forwarded meanwhile: the hook reads the
+// terminal until it is answered.
+func (g *Guard) awaitGate(ctx context.Context, since time.Time) error {
+	limit := answerTime
+	if g.pasting {
+		limit = pasteTime
+	}
+	g.hold()
+	defer g.unhold()
+	mark := g.mark()
+	if g.await(ctx, time.Until(since.Add(limit)), func() bool {
+		return len(g.reports) > 0 || g.hook.awaited.IsZero() || g.interrupts != mark
+	}) || ctx.Err() != nil {
+		g.mu.Lock()
+		if g.interrupts != mark {
+			g.hook.awaited = time.Time{}
+		}
+		g.mu.Unlock()
+		return ctx.Err()
+	}
+	if g.pasting {
+		g.inserts = true
+		g.mu.Lock()
+		g.hook.awaited, g.hook.solicited = time.Time{}, false
+		g.mu.Unlock()
+		return nil
+	}
+	// The key was released on what the screen showed, and nothing was told: remembered as that, and not sure.
+	g.mu.Lock()
+	shown, directory := g.hook.seen, g.hook.directory
+	g.mu.Unlock()
+	g.silent()
+	if shown.Text == "" {
+		return nil
+	}
+	c := Command{Line: shown.Text, Shell: g.o.Shell, Directory: directory, Witness: Screen, Unsure: true, Unseen: shown.Secret}
+	if shown.Secret {
+		c.Line = ""
+	}
+	if err := g.o.Record(ctx, c, g.o.Decide(ctx, c)); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (g *Guard) mark() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.interrupts
+}
+
+func (g *Guard) hold() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.held = true
+	// An interrupt that is in the queue already goes ahead too.
+	if i := lastInterrupt(g.queue); i > 0 {
+		g.consume(i)
+		g.interrupts++
+	}
+}
+
+func (g *Guard) unhold() {
+	g.mu.Lock()
+	g.held = false
+	g.mu.Unlock()
+}
+
+// release forwards the held key, unless an interrupt took it away.
+func (g *Guard) release(mark int) error {
+	g.keys.Lock()
+	defer g.keys.Unlock()
+	g.mu.Lock()
+	if g.interrupts != mark || len(g.queue) == 0 {
+		g.hook.awaited, g.hook.solicited = time.Time{}, false
+		g.mu.Unlock()
+		return nil
+	}
+	key := g.queue[0]
+	g.consume(1)
+	g.mu.Unlock()
+	g.noteKey(key)
+	g.typed = false
+	return g.write([]byte{key}, true)
+}
+
+// flow forwards the held key as one that submits no command line.
+func (g *Guard) flow() error { return g.release(g.mark()) }
+
+// submit waits until it is known who reads the held key, and then has it judged or lets it flow.
+func (g *Guard) submit(ctx context.Context) error {
+	g.mu.Lock()
+	key := g.queue[0]
+	g.mu.Unlock()
+	began, poll := time.Now(), pollShort
+	for {
+		if g.gated() {
+			g.hold()
+			defer g.unhold()
+			if g.pasting && g.inserts {
+				return g.viaPaste(ctx)
+			}
+			return g.viaGate(ctx, key)
+		}
+		st, known := g.state(ctx)
+		waited := time.Since(began)
+		switch who := g.reader(st, known); {
+		case who == aProgram && g.flows(st, waited):
+			return g.flow()
+		case who == aProgram && !st.Canonical: // its ^C is a key like any other: it stays behind this one
+		case who == anAnswer && st.Reading && st.Unread == 0:
+			return g.flow()
+		case g.promptDue() && waited < ownTime: // the gate's word may be on its way
+			g.hold()
+		case !known && g.promptDue():
+			return g.flow() // a program's, or left for the prompt, where the gate tells it
+		case who == aShell && (!known || st.Reading && st.Unread == 0) && !g.startsStill(st, known):
+			g.hold()
+			defer g.unhold()
+			return g.viaScreen(ctx, key, st, known)
+		default:
+			g.hold()
+		}
+		mark := g.mark()
+		g.await(ctx, poll, func() bool { return g.interrupts != mark || len(g.reports) > 0 || len(g.queue) == 0 })
+		g.unhold()
+		poll = min(2*poll, pollLong)
+		g.mu.Lock()
+		over := g.interrupts != mark || len(g.queue) == 0 || len(g.reports) > 0
+		g.mu.Unlock()
+		if over || ctx.Err() != nil || g.closed() {
+			return ctx.Err()
+		}
+	}
+}
+
+func (g *Guard) closed() bool {
+	select {
+	case <-g.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// viaPaste judges a line of a paste that the shell takes as text: it would run with the rest.
+func (g *Guard) viaPaste(ctx context.Context) error {
+	g.mu.Lock()
+	mark, shown := g.interrupts, g.tracker.Pending()
+	c := Command{Line: shown.Text, Shell: g.o.Shell, Directory: g.hook.directory, Witness: Screen, Unsure: shown.Confidence != line.High}
+	g.mu.Unlock()
+	if c.Line != "" && !c.Unsure {
+		if v := g.o.Decide(ctx, c); v.Action == auth.Deny && !v.Incomplete {
+			return g.conclude(ctx, decision{command: c, mark: mark, held: true}, v)
+		}
+	}
+	return g.release(mark)
+}
+
+// gated tells that the session's own shell edits a line and its gate will tell it.
+func (g *Guard) gated() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.hook.state == atPrompt || g.hook.state == running && g.hook.continues != ""
+}
+
+// state asks the node.
+func (g *Guard) state(ctx context.Context) (State, bool) {
+	if g.o.Terminal == nil {
+		return State{}, false
+	}
+	ctx, cancel := context.WithTimeout(ctx, stateTime)
+	defer cancel()
+	st, err := g.o.Terminal.State(ctx)
+	return st, err == nil
+}
+
+// promptDue tells that the session's own shell has let a command run and will be heard of when it is over.
+func (g *Guard) promptDue() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.hook.state == running && !g.replaced
+}
+
+type reader int
+
+const (
+	aShell   reader = iota // its prompt takes the key: a command line
+	aProgram               // the key is the program's
+	anAnswer               // the shell's own `read` takes the key
+)
+
+// reader tells who takes the held key. Without the node's word it counts as a shell.
+func (g *Guard) reader(st State, known bool) reader {
+	g.mu.Lock()
+	state := g.hook.state
+	g.mu.Unlock()
+	switch {
+	case !known:
+		return aShell
+	case st.Own && state == running && st.Canonical && !g.replaced:
+		return anAnswer
+	case st.Own || st.Shell:
+		return aShell
+	}
+	return aProgram
+}
+
+// startsStill tells that the gate may yet be heard for the first time.
+func (g *Guard) startsStill(st State, known bool) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.hook.state != starting || time.Since(g.began) > startTime {
+		return false
+	}
+	return !known || st.Own && !st.Canonical
+}
+
+// flows tells that a key for a program need not wait any longer. It waits because what a program leaves unread is read
+// by the shell after it.
+func (g *Guard) flows(st State, waited time.Duration) bool {
+	switch {
+	case !g.typed, st.Reading && st.Unread == 0:
+		return true
+	case !st.Canonical:
+		return waited > rawTime
+	}
+	return false
+}
+
+// viaScreen judges the line that the screen shows.
+func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) error {
+	mark := g.mark()
+	settled := g.calm(ctx, mark, g.lastKey(), settleTime)
+	if g.gated() {
+		return g.viaGate(ctx, key) // it was heard of meanwhile
+	}
+	g.mu.Lock()
+	shown := g.tracker.Pending()
+	if shown.Confidence != line.High || shown.Secret {
+		before := g.outputs // perhaps the echo is only late
+		g.mu.Unlock()
+		for g.await(ctx, againTime, func() bool { return g.outputs != before || g.interrupts != mark }) && g.mark() == mark && ctx.Err() == nil {
+			g.mu.Lock()
+			before = g.outputs
+			g.mu.Unlock()
+		}
+		g.mu.Lock()
+		shown = g.tracker.Pending()
+	}
+	prompt := g.promptText()
+	directory := g.hook.directory
+	g.mu.Unlock()
+	secret := shown.Secret || known && !st.Echo && st.Canonical
+	switch {
+	case g.mark() != mark || ctx.Err() != nil:
+		return ctx.Err()
+	case key == endOfFile && (!g.typed || known && !st.Canonical):
+		return g.flow()
+	case !g.typed && shown.Text == "" && !secret:
+		return g.flow() // an empty line
+	}
+	c := Command{Line: shown.Text, Shell: g.o.Shell, Witness: Screen, Sure: settled && shown.Confidence == line.High, Directory: directory}
+	if known {
+		c.Directory = st.Directory
+		if !st.Own {
+			c.Shell = st.Program
+		}
+	}
+	c.Unsure = !c.Sure
+	if at := bytes.LastIndexAny(g.pasted, "\r\n") + 1; g.pasting && secret && !(known && !st.Echo && st.Canonical) {
+		// A shell that takes a paste as a whole shows nothing before its end. The keys of a paste are its text.
+		c.Line, c.Sure, c.Unsure, secret = string(g.pasted[at:]), true, false, false
+	}
+	if shown.Text == "" && g.typed && g.alternate() {
+		secret = true // the screen is a program's, or made to look so
+	}
+	if secret || key == 0x05 || (key == 'a' || key == 'A') && !g.zsh(c.Shell) {
+		c.Line, c.Unseen = "", key != 'a' && key != 'A'
+		if !c.Unseen {
+			return g.flow()
+		}
+	}
+	if g.pending != "" && prompt != g.prompt {
+		c.Before = g.pending
+	} else {
+		g.pending, g.prompt = "", prompt
+	}
+	v := g.o.Decide(ctx, c)
+	return g.conclude(ctx, decision{command: c, mark: mark, held: true, run: func(v Verdict) error {
+		g.pending = ""
+		if v.Incomplete && len(c.Before)+len(c.Line) < maxPending {
+			g.pending = c.Before + c.Line + "\n"
+		}
+		return g.release(mark)
+	}}, v)
+}
+
+func (g *Guard) zsh(shell string) bool { return gate.Shell(shell) == gate.Zsh || shell == "" }
+
+func (g *Guard) alternate() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.tracker.Screen().Alt()
+}
+
+// lastKey is when the newest key was forwarded.
+func (g *Guard) lastKey() time.Time {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.keyAt
+}
+
+// promptText is what stands on the cursor's row up to the line; mu is locked.
+func (g *Guard) promptText() string { return g.tracker.Prompt() }

@@ -1,0 +1,92 @@
+package guard
+
+import (
+	"context"
+	"maps"
+	"regexp"
+	"strings"
+	"sync"
+
+	"github.com/podbastion/podbastion/auth"
+	"github.com/podbastion/podbastion/auth/policy"
+	"github.com/podbastion/podbastion/shellparse/syntax"
+)
+
+// maxDefined bounds the aliases and functions that are remembered; what is defined beyond that is not known.
+const maxDefined = 256
+
+// Judge decides commands by a role's rules, with what one session has defined so far. It is safe for concurrent use.
+type Judge struct {
+	Rules func() *policy.Policy // the rules in force now
+	Home  string
+	Size  func(ctx context.Context, file string) int64 // policy.Missing, policy.Unknown; nil: never known
+
+	mu      sync.Mutex
+	defined map[string]syntax.Definition
+}
+
+// Decide judges a command. Without a trustworthy line nothing is permitted for want of evidence: what only seems
+// permitted is treated as unseen.
+func (j *Judge) Decide(ctx context.Context, c Command) Verdict {
+	dialect, _ := syntax.DialectOf(c.Shell)
+	l := policy.Line{Text: c.Line, Before: strings.TrimSuffix(c.Before, "\n"), Dialect: dialect, Unseen: c.Unseen, Unsure: c.Unsure, Continues: true}
+	v := j.judge(ctx, l, c.Directory)
+	if c.Unsure && v.Action == auth.Allow && c.Line != "" {
+		u := j.Rules().Decide(policy.Line{Unseen: true}, policy.Facts{})
+		v.Action, v.Rule, v.Message, v.Reason, v.Confidence = u.Action, u.Rule, u.Message, "it is not certain what line was submitted", policy.Low
+	}
+	return verdict(c.Before+c.Line, v)
+}
+
+// Exec judges an exec request's command.
+func (j *Judge) Exec(ctx context.Context, command, shell string) Verdict {
+	dialect, _ := syntax.DialectOf(shell)
+	return verdict(command, j.judge(ctx, policy.Line{Text: command, Dialect: dialect, Exec: true}, ""))
+}
+
+func (j *Judge) judge(ctx context.Context, l policy.Line, dir string) policy.Verdict {
+	rules := j.Rules()
+	j.mu.Lock()
+	facts := policy.Facts{Dir: dir, Home: j.Home, Defined: maps.Clone(j.defined)}
+	j.mu.Unlock()
+	v := rules.Decide(l, facts)
+	for range 4 { // a size may bring up the next rule, which needs another
+		if len(v.Needs) == 0 || j.Size == nil {
+			break
+		}
+		if facts.Sizes == nil {
+			facts.Sizes = map[string]int64{}
+		}
+		for _, file := range v.Needs {
+			facts.Sizes[file] = j.Size(ctx, file)
+		}
+		v = rules.Decide(l, facts)
+	}
+	return v
+}
+
+var takesOver = regexp.MustCompile(`\b(exec|source|eval|enable|builtin|command)\b|(^|[;&|\s])\.\s`)
+
+func verdict(text string, v policy.Verdict) Verdict {
+	return Verdict{
+		Action: v.Action, Rule: v.Rule, Message: v.Message, Reason: v.Reason, Sure: v.Confidence == policy.High,
+		Incomplete: v.Incomplete, StartsShell: v.StartsShell, Replaces: v.StartsShell || takesOver.MatchString(text), Defines: v.Defines,
+	}
+}
+
+// Ran keeps what a command that was let run has defined.
+func (j *Judge) Ran(v Verdict) {
+	if v.Incomplete || v.Action == auth.Deny {
+		return
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.defined == nil {
+		j.defined = map[string]syntax.Definition{}
+	}
+	for _, d := range v.Defines {
+		if _, known := j.defined[d.Name]; known || len(j.defined) < maxDefined {
+			j.defined[d.Name] = d
+		}
+	}
+}

@@ -1,0 +1,181 @@
+package guard
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/podbastion/podbastion/auth"
+)
+
+// attempt is one way to get a forbidden line run. Its keys are typed as they are; "\x00" stands for a pause until the
+// prompt is there again.
+type attempt struct {
+	name, keys string
+	only       string // words: the kinds of shell that it is for; all without
+	files      map[string]string
+	slow       bool // only key by key
+}
+
+var attempts = []attempt{
+	{name: "enter", keys: "touch F\r"},
+	{name: "newline", keys: "touch F\n"},
+	{name: "operate and get next", keys: "touch F\x0f\r"},
+	{name: "recalled", keys: ": touch F\r\x00\x1b[A\x01\x1b[3~\x1b[3~\r", only: "bash"},
+	{name: "found", keys: "\x12touch\r", only: "bash", files: history},
+	{name: "found and edited", keys: "\x12touch\x05x\x7f\r", only: "bash", files: history},
+	{name: "run mid-search", keys: "\x12tou\x0f", only: "bash", files: history},
+	{name: "line and return in one packet", keys: "touch F\r\r"},
+	{name: "type-ahead during sleep", keys: "sleep 1\rtouch F\recho\r"},
+	{name: "plain paste, forbidden first", keys: "touch F\necho one\necho two\n"},
+	{name: "plain paste, forbidden last", keys: "echo one\necho two\ntouch F\n"},
+	{name: "bracketed paste, forbidden first", keys: "\x1b[200~touch F\necho one\n\x1b[201~\r", only: "bash"},
+	{name: "bracketed paste, forbidden last", keys: "\x1b[200~echo one\ntouch F\x1b[201~\r", only: "bash"},
+	{name: "three lines", keys: "{\rtouch F\r}\r"},
+	{name: "backslash-newline in the word", keys: "tou\\\rch F\r"},
+	{name: "open quote", keys: "echo '\r'; touch F\r"},
+	{name: "heredoc to sh", keys: "sh <<E\rtouch F\rE\r"},
+	{name: "empty prompt", keys: "PS1=\rtouch F\recho '>> '\r"},
+	{name: "prompt with a hash", keys: "PS1='# x >> '\r\x00touch F\r"},
+	{name: "prompt with a dollar", keys: "PS1='$ x$ >> '\r\x00touch F\r"},
+	{name: "prompt that positions", keys: "PS1='\x16\x1b[5;40H>> '\r\x00touch F\r", only: "bash"},
+	{name: "home, then another command", keys: "touch F\x01echo;\x05\r", only: "bash"},
+	{name: "yank", keys: "touch F\x15\x19\r", only: "bash"},
+	{name: "transpose", keys: "otuch F\x01\x1b[C\x14\x05\r", only: "bash"},
+	{name: "undo", keys: "touch F\x17\x1f\r", only: "bash"},
+	{name: "last argument", keys: ": touch\r\x00\x1b. F\r", only: "bash"},
+	{name: "completed name", keys: "./touch_th\t F\r", only: "bash", files: map[string]string{"touch_this": "#!/bin/sh\n: >F\n"}},
+	{name: "completed name and a long tail", keys: "./touch_th\t F " + strings.Repeat("x", 200) + "\r", only: "bash", files: map[string]string{"touch_this": "#!/bin/sh\n: >F\n"}},
+	{name: "wrapped, then arrows", keys: "touch F " + strings.Repeat("y", 150) + strings.Repeat("\x1b[D", 100) + "z\r", only: "bash ash"},
+	{name: "bang bang", keys: ": touch F\r\x00!!:s/: //\r", only: "bash"},
+	{name: "bang number", keys: ": touch F\r\x00!-1:1*\r", only: "bash"},
+	{name: "caret", keys: "tou1ch F\r\x00^1^\r", only: "bash"},
+	{name: "alias", keys: "alias t='touch F'\r\x00t\r"},
+	{name: "function", keys: "t() { touch F; }\r\x00t\r"},
+	{name: "edit and execute", keys: "\x18\x05", only: "bash", files: map[string]string{"ed": "#!/bin/sh\necho touch F >\"$1\"\n", ".bash_profile": prompts + "VISUAL=~/ed\n"}},
+	{name: "macro", keys: `bind '"\C-t": "t\o"'` + "\r\x00", only: "never"},
+	{name: "macro from inputrc", keys: "\x14", only: "gated", files: map[string]string{".inputrc": `"\C-t": "touch F\n"` + "\n"}},
+	{name: "key that accepts, from inputrc", keys: "touch F\x14", only: "gated", files: map[string]string{".inputrc": `"\C-t": accept-line` + "\n"}},
+	{name: "rebound enter", keys: "touch F\r", files: map[string]string{".inputrc": "RETURN: accept-line\n"}},
+	{name: "rebound kill keys", keys: "touch F\r", only: "bash", files: map[string]string{".inputrc": `"\C-u": accept-line` + "\n" + `"\C-k": accept-line` + "\n"}},
+	{name: "fake alternate screen", keys: "printf '\\033[?1049h'\r\x00touch F\r"},
+	{name: "fake vim title", keys: "printf '\\033]0;VIM\\007'\r\x00touch F\r"},
+	{name: "fake zmodem", keys: "printf '**\\030B00000000000000\\r\\n\\021'\r\x00touch F\r"},
+	{name: "fake prompt", keys: "printf '>> '; sleep 1\rtouch F\r"},
+	{name: "forged prompt report", keys: "printf '\\033]7770;0;p;9;0\\037/\\037\\007'\r\x00touch F\r"},
+	{name: "forged answer", keys: "printf '\\033]7770;0;l;1;accept\\037ls\\037ls\\007'\r\x00touch F\r"},
+	{name: "invalid UTF-8", keys: "\xff\xfe\x15touch F\r", only: "bash"},
+	{name: "large insertion", keys: "printf '\\033[99999999999@'\r\x00touch F\r"},
+	{name: "unterminated OSC", keys: "printf '\\033]0;x'\rtouch F\recho\r"},
+	{name: "status report storm", keys: "for i in 1 2 3 4 5 6 7 8 9; do printf '\\033[6n'; done\r\x00touch F\r"},
+}
+
+var history = map[string]string{".bash_profile": prompts + "history -s 'touch F'; history -s echo\n"}
+
+// kinds of shells and of what is known about them.
+var kinds = []struct {
+	name, words string
+	setup       setup
+}{
+	{"gate and node", "bash gated", setup{gate: true, node: true}},
+	{"gate", "bash gated", setup{gate: true}},
+	{"node", "bash", setup{node: true}},
+	{"screen", "bash", setup{}},
+	{"dash", "dash", setup{argv: []string{"/bin/dash"}, node: true}},
+	{"ash", "ash", setup{argv: []string{"/bin/busybox", "ash"}, node: true}},
+	{"ash, screen", "ash", setup{argv: []string{"/bin/busybox", "ash"}}},
+}
+
+// TestForbiddenNeverRuns: each forbidden line would leave a file. Under an allowlist without the program it never runs.
+// Under a denylist with it it does not either, or the line was truly undecidable: then there is a warning that is not
+// sure.
+func TestForbiddenNeverRuns(t *testing.T) {
+	for _, k := range kinds {
+		for _, a := range attempts {
+			if a.only != "" && !anyWord(a.only, k.words) {
+				continue
+			}
+			for _, mode := range []auth.Mode{auth.Allowlist, auth.Denylist} {
+				for _, slow := range []bool{true, false} {
+					pace := map[bool]string{true: "key by key", false: "burst"}[slow]
+					t.Run(k.name+"/"+a.name+"/"+string(mode)+"/"+pace, func(t *testing.T) {
+						t.Parallel()
+						s := k.setup
+						s.judge = rules(t, mode, auth.Allow, "echo", "printf", "sleep", ":", "alias", "true", "sh")
+						if mode == auth.Denylist {
+							s.judge = rules(t, mode, auth.Deny, "touch", "touch_this")
+						}
+						attemptOne(t, s, a, mode, slow)
+					})
+				}
+			}
+		}
+	}
+}
+
+func anyWord(a, b string) bool {
+	for _, x := range strings.Fields(a) {
+		for _, y := range strings.Fields(b) {
+			if x == y {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func attemptOne(t *testing.T, s setup, a attempt, mode auth.Mode, slow bool) {
+	s.files = a.files
+	w := newWorld(t, s)
+	w.prompt()
+	for i, part := range strings.Split(a.keys, "\x00") {
+		if i > 0 {
+			w.quiet()
+		}
+		if slow {
+			w.slowly(part)
+		} else {
+			w.keys(part)
+		}
+	}
+	if strings.Contains(a.keys, "sleep 1") {
+		w.shows("sleep 1")
+		time.Sleep(1200 * time.Millisecond)
+	}
+	w.quiet()
+	undecided := false
+	for _, e := range w.events {
+		undecided = undecided || e.Action == auth.Warn && !e.Verdict.Sure
+	}
+	if w.exists("F") && (mode == auth.Allowlist || !undecided) {
+		t.Errorf("it ran; events %q; screen %q", w.lines(), w.screen.String())
+	}
+	select {
+	case err := <-w.ended:
+		w.ended <- err
+		if !errors.Is(err, ErrNotCleared) {
+			t.Errorf("ended: %v", err)
+		}
+		t.Logf("session ended; screen %q", w.screen.String())
+	default:
+		w.alive()
+	}
+}
+
+// quiet waits until nothing has happened for a while.
+func (w *world) quiet() {
+	for last := -1; ; {
+		w.mu.Lock()
+		now := w.screen.Len() + len(w.events)
+		w.mu.Unlock()
+		w.guard.mu.Lock()
+		now += len(w.guard.queue) * 1000
+		w.guard.mu.Unlock()
+		if now == last {
+			return
+		}
+		last = now
+		time.Sleep(250 * time.Millisecond)
+	}
+}
