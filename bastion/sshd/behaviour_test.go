@@ -473,6 +473,24 @@ func TestForward(t *testing.T) {
 	}
 }
 
+func TestForwardDuration(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	key, line := newKey(t)
+	b := start(t, account("alice", line)+strings.Replace(rolesHead, "recording: off", "recording: off\n    limits: {duration: 1s}", 1), nil)
+	far, err := b.login(t, "alice+web-0", ssh.PublicKeys(key)).Dial("tcp", net.JoinHostPort("localhost", itoa(ln.Addr().(*net.TCPAddr).Port)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(far); err != nil {
+		t.Error(err)
+	}
+	b.events.wait(t, "end", func(e audit.Event) bool { return e.Type == audit.ForwardClose && e.Reason == "limit: duration" })
+}
+
 func TestForwardPortOfRole(t *testing.T) {
 	key, line := newKey(t)
 	b := start(t, account("alice", line)+strings.Replace(rolesHead, "1-65535", "8080", 1), nil)
