@@ -114,7 +114,7 @@ func status(err error) int {
 func alice(t *testing.T, tune func(*sshd.Options, *session.Options)) (*bed, *ssh.Client) {
 	t.Helper()
 	key, line := newKey(t)
-	b := start(t, account("alice", line)+rolesHead, tune)
+	b := start(t, aliceWith(line)+rolesHead, tune)
 	return b, b.login(t, "alice+web-0", ssh.PublicKeys(key))
 }
 
@@ -272,7 +272,7 @@ func TestClientGoneEndsProcess(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	key, line := newKey(t)
-	b := start(t, account("alice", line)+rolesHead, nil)
+	b := start(t, aliceWith(line)+rolesHead, nil)
 	texts := map[string]bool{}
 	for _, test := range []struct {
 		user, command, text string
@@ -305,7 +305,7 @@ func TestRefusals(t *testing.T) {
 
 func TestPicker(t *testing.T) {
 	key, line := newKey(t)
-	b := start(t, account("alice", line)+rolesHead, nil)
+	b := start(t, aliceWith(line)+rolesHead, nil)
 	b.pods.set(pod("shop", "web-0", "uid-1"), pod("shop", "web-1", "uid-3"), pod("bank", "vault-0", "uid-2"))
 	x := shell(t, b.login(t, "alice", ssh.PublicKeys(key)))
 	x.sees(t, "web-1")
@@ -360,20 +360,20 @@ func write(t *testing.T, b *bed, roles string) {
 
 func TestReloadEndsWhatIsNotPermitted(t *testing.T) {
 	key, line := newKey(t)
-	b := start(t, account("alice", line)+rolesHead, nil)
+	b := start(t, aliceWith(line)+rolesHead, nil)
 	c := b.login(t, "alice+web-0", ssh.PublicKeys(key))
 	x := shell(t, c)
 	x.types(t, "echo rea''dy\n")
 	x.sees(t, "ready")
-	write(t, b, account("alice", line)+strings.Replace(rolesHead, "recording: off", "recording: off\n    limits: {sessions: 9}", 1))
+	write(t, b, aliceWith(line)+strings.Replace(rolesHead, "recording: off", "recording: off\n    limits: {sessions: 9}", 1))
 	x.types(t, "echo sti''ll\n")
 	x.sees(t, "still")
-	write(t, b, account("alice", line)+strings.Replace(rolesHead, "[shop]", "[bank]", 1))
+	write(t, b, aliceWith(line)+strings.Replace(rolesHead, "[shop]", "[bank]", 1))
 	if got := status(x.s.Wait()); got != 255 || !strings.Contains(x.errOut.String(), "your access to this pod has ended") {
 		t.Errorf("%d %q", got, x.errOut.String())
 	}
 	_, other := newKey(t)
-	write(t, b, account("alice", other)+rolesHead)
+	write(t, b, aliceWith(other)+rolesHead)
 	if _, errOut, exit := run(t, c, "id", ""); exit != 255 || !strings.Contains(errOut, "your access has ended") {
 		t.Errorf("a login whose key was taken away: %q %d", errOut, exit)
 	}
@@ -394,14 +394,14 @@ func TestPodReplaced(t *testing.T) {
 func TestLimits(t *testing.T) {
 	key, line := newKey(t)
 	for name, limits := range map[string]string{"duration": "duration: 1s", "idle": "idle: 1s"} {
-		b := start(t, account("alice", line)+strings.Replace(rolesHead, "recording: off", "recording: off\n    limits: {"+limits+"}", 1), nil)
+		b := start(t, aliceWith(line)+strings.Replace(rolesHead, "recording: off", "recording: off\n    limits: {"+limits+"}", 1), nil)
 		x := shell(t, b.login(t, "alice+web-0", ssh.PublicKeys(key)))
 		if got := status(x.s.Wait()); got != 255 || !strings.Contains(x.errOut.String(), " 1s") {
 			t.Errorf("%s: %d %q", name, got, x.errOut.String())
 		}
 		b.events.wait(t, name, func(e audit.Event) bool { return e.Type == audit.LimitHit && e.Reason == name })
 	}
-	b := start(t, account("alice", line)+strings.Replace(rolesHead, "recording: off", "recording: off\n    limits: {sessions: 1}", 1), nil)
+	b := start(t, aliceWith(line)+strings.Replace(rolesHead, "recording: off", "recording: off\n    limits: {sessions: 1}", 1), nil)
 	c := b.login(t, "alice+web-0", ssh.PublicKeys(key))
 	x := shell(t, c)
 	x.types(t, "echo rea''dy\n")
@@ -480,7 +480,7 @@ func TestForwardDuration(t *testing.T) {
 	}
 	defer ln.Close()
 	key, line := newKey(t)
-	b := start(t, account("alice", line)+strings.Replace(rolesHead, "recording: off", "recording: off\n    limits: {duration: 1s}", 1), nil)
+	b := start(t, aliceWith(line)+strings.Replace(rolesHead, "recording: off", "recording: off\n    limits: {duration: 1s}", 1), nil)
 	far, err := b.login(t, "alice+web-0", ssh.PublicKeys(key)).Dial("tcp", net.JoinHostPort("localhost", itoa(ln.Addr().(*net.TCPAddr).Port)))
 	if err != nil {
 		t.Fatal(err)
@@ -493,7 +493,7 @@ func TestForwardDuration(t *testing.T) {
 
 func TestForwardPortOfRole(t *testing.T) {
 	key, line := newKey(t)
-	b := start(t, account("alice", line)+strings.Replace(rolesHead, "1-65535", "8080", 1), nil)
+	b := start(t, aliceWith(line)+strings.Replace(rolesHead, "1-65535", "8080", 1), nil)
 	c := b.login(t, "alice+web-0", ssh.PublicKeys(key))
 	if _, err := c.Dial("tcp", "localhost:22"); err == nil || !strings.Contains(err.Error(), "does not permit port 22") {
 		t.Errorf("got %v", err)

@@ -52,7 +52,7 @@ func TestSecurityKeyTouch(t *testing.T) {
 	}{"touched": {1, true}, "untouched": {0, false}, "verified but untouched": {4, false}} {
 		k := newSecurityKey(t, test.flags)
 		line := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(k.public)))
-		b := start(t, account("alice", line)+rolesHead, nil)
+		b := start(t, aliceWith(line)+rolesHead, nil)
 		c, err := b.dial("alice", ssh.PublicKeys(k))
 		if err == nil {
 			_ = c.Close()
