@@ -17,6 +17,7 @@ const (
 	SessionEnd     Type = "session.end"
 	SessionReject  Type = "session.reject"
 	Command        Type = "command"
+	CommandEnd     Type = "command.end" // the exit status that the shell's gate told
 	FileRead       Type = "file.read"
 	FileWrite      Type = "file.write"
 	FileRemove     Type = "file.remove"

@@ -207,7 +207,7 @@ func TestWholeRoad(t *testing.T) {
 			}
 		}
 	}
-	if got := strings.Join(types, " "); got != "auth.accept session.start command recording.close session.end" {
+	if got := strings.Join(types, " "); got != "auth.accept command session.start recording.close session.end" {
 		t.Errorf("events: %s", got)
 	}
 }

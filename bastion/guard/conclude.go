@@ -219,16 +219,7 @@ func (g *Guard) notice(d decision, what string, v Verdict) error {
 	if d.held || what == "denied" {
 		b.WriteString("\r\n")
 	}
-	b.WriteString("bastion: " + what)
-	if v.Rule != "" {
-		b.WriteString(" by rule " + v.Rule)
-	}
-	for _, text := range []string{v.Message, v.Reason} {
-		if text != "" {
-			b.WriteString(": " + text)
-			break
-		}
-	}
+	b.WriteString("bastion: " + what + because(v))
 	text := strings.Map(func(r rune) rune {
 		if r != '\r' && r != '\n' && !unicode.IsPrint(r) {
 			return -1

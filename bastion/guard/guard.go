@@ -27,6 +27,7 @@ type Witness string
 const (
 	Gate   Witness = "gate"
 	Screen Witness = "screen"
+	Exec   Witness = "exec" // the request itself, or a pipe
 )
 
 // Command is one line that is about to run.
@@ -305,8 +306,9 @@ func (g *Guard) sendUnless(mark int, p []byte, typed bool) (sent bool, err error
 
 // await waits until cond, called with mu locked, holds; false when the time is over first or the guard is.
 func (g *Guard) await(ctx context.Context, d time.Duration, cond func() bool) bool {
-	timer := time.NewTimer(d)
+	timer, tick := time.NewTimer(d), time.NewTicker(pollShort)
 	defer timer.Stop()
+	defer tick.Stop()
 	for {
 		g.mu.Lock()
 		ok := cond()
@@ -316,12 +318,30 @@ func (g *Guard) await(ctx context.Context, d time.Duration, cond func() bool) bo
 		}
 		select {
 		case <-g.wake:
+		case <-tick.C: // some conditions are of time
 		case <-timer.C:
 			return false
 		case <-ctx.Done():
 			return false
 		case <-g.done:
 			return false
+		}
+	}
+}
+
+// Flush waits until no key is held back any more.
+func (g *Guard) Flush(ctx context.Context) {
+	for ctx.Err() == nil && !g.closed() {
+		g.mu.Lock()
+		empty := len(g.queue) == 0 && g.hook.awaited.IsZero()
+		g.mu.Unlock()
+		if empty {
+			return
+		}
+		select {
+		case <-time.After(pollShort):
+		case <-ctx.Done():
+		case <-g.done:
 		}
 	}
 }

@@ -17,13 +17,15 @@ const (
 	startTime   = 3 * time.Second        // a gate that was never heard
 	stateTime   = 2 * time.Second        // the node's answer
 	rawTime     = 50 * time.Millisecond  // a program that reads keys one by one
-	ownTime     = 300 * time.Millisecond // the prompt of a shell whose gate tells every line
+	ownTime     = time.Second            // the prompt of a shell whose gate tells every line
 	echoTime    = 150 * time.Millisecond // an echo that does not come
 	quietKnown  = 10 * time.Millisecond  // without output, once the shell is known to have read all keys
 	quietBlind  = 40 * time.Millisecond  // without output, where the node tells nothing
 	againTime   = 120 * time.Millisecond // without output, where the line is not certain yet
 	settleTime  = 500 * time.Millisecond // output that does not end
 	quickTime   = 100 * time.Millisecond // a command that keys wait for
+	readyTime   = 60 * time.Millisecond  // for a line editor to take the terminal
+	readyQuiet  = 3 * time.Millisecond
 	pollShort   = 2 * time.Millisecond
 	pollLong    = 50 * time.Millisecond
 	pasteBegin  = "\x1b[200~"
@@ -467,6 +469,9 @@ func (g *Guard) flows(st State, waited time.Duration) bool {
 func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) error {
 	mark := g.mark()
 	settled := g.calm(ctx, mark, g.lastKey(), settleTime)
+	if g.gated() {
+		return g.viaGate(ctx, key) // it was heard of meanwhile
+	}
 	g.mu.Lock()
 	shown := g.tracker.Pending()
 	if shown.Confidence != line.High || shown.Secret {

@@ -32,6 +32,7 @@ type hook struct {
 	solicited bool
 	doubt     bool
 	prompts   int
+	promptAt  time.Time
 	status    int
 	finished  bool // status is new
 }
@@ -49,6 +50,7 @@ func (g *Guard) reported(r gate.Report) {
 		h.state, h.continues, h.directory, h.status = atPrompt, "", r.Directory, r.Status
 		h.awaited, h.solicited, h.doubt = time.Time{}, false, false
 		h.prompts++
+		h.promptAt = time.Now()
 		if h.finished && g.o.Finished != nil {
 			g.push(r)
 		}
@@ -193,8 +195,10 @@ func (g *Guard) viaGate(ctx context.Context, key byte) error {
 	return g.release(mark)
 }
 
-// ask has the gate tell the pending line without submitting it.
+// ask has the gate tell the pending line without submitting it. A prompt is told before the line editor has taken the
+// terminal, which would show the keys until then.
 func (g *Guard) ask(ctx context.Context, mark int, d time.Duration) (gate.Report, bool) {
+	g.await(ctx, readyTime, func() bool { return g.outputAt.After(g.hook.promptAt) && time.Since(g.outputAt) > readyQuiet })
 	g.mu.Lock()
 	g.hook.answer, g.hook.asked = nil, true
 	g.mu.Unlock()

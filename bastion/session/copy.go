@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/podbastion/podbastion/audit"
 	"github.com/podbastion/podbastion/bastion/bridge"
 	"github.com/podbastion/podbastion/bastion/guard"
 	"github.com/podbastion/podbastion/internal/tty"
@@ -43,29 +44,10 @@ type copier struct {
 	events   func(src io.Reader) error // takes the process' standard error, where that is not for the client
 	in, out  atomic.Int64
 
-	// guarded makes what stands between the two sides of a terminal; nil without one.
-	guarded func(p bridge.Process) (*guard.Guard, *nodeTerminal)
-	guard   *guard.Guard // nil without a terminal
-}
-
-// screen is where a session's output goes: the recording, then the client.
-type screen struct{ c *copier }
-
-func (s *screen) Write(p []byte) (int, error) { return s.c.deliver(s.c.run.client.Stdout, p) }
-
-// deliver records and writes. Its error is an *End.
-func (c *copier) deliver(dst io.Writer, b []byte) (int, error) {
-	c.last.touch()
-	if err := c.recorder.output(b); err != nil {
-		return 0, err
-	}
-	n, err := dst.Write(b)
-	c.out.Add(int64(n))
-	c.run.service.o.Metrics.bytes.WithLabelValues("out").Add(float64(n))
-	if err != nil {
-		return n, &End{Reason: "client: takes no more output"}
-	}
-	return n, nil
+	commands *commands    // nil for a file transfer
+	start    bridge.Start // of commands
+	guard    *guard.Guard // of a terminal
+	pipe     *guard.Pipe  // of a shell that reads a pipe
 }
 
 // pump copies until src ends. It holds a small buffer while little comes and borrows a big one while much does.
@@ -130,83 +112,139 @@ func (c *copier) run1(ctx context.Context, start func(context.Context) (bridge.P
 	}
 	ended := make(chan struct{})
 	defer close(ended)
-	broken := make(chan error, 4)
-	if c.guarded != nil {
-		defer c.watchOver(ctx, p, broken)()
-	}
-	go c.input(p) // ends with the client's channel
+	broken := make(chan error, 5)
+	defer c.guarded(ctx, p, broken)()
+	go c.input(ctx, p, broken) // ends with the client's channel
 	go c.control(ctx, p, ended)
 	done := c.output(p, broken)
 	return c.watch(ctx, p, done, broken)
 }
 
 // input copies the client's bytes to the process and passes its EOF on.
-func (c *copier) input(p bridge.Process) {
+func (c *copier) input(ctx context.Context, p bridge.Process, broken chan<- error) {
 	stdin := p.Stdin()
 	write := func(b []byte) error { _, err := stdin.Write(b); return err }
-	if c.guard != nil {
+	switch {
+	case c.guard != nil:
 		write = c.guard.FromClient
+	case c.pipe != nil:
+		write = func(b []byte) error { return c.pipe.Write(ctx, b) }
 	}
-	_ = pump(func(b []byte) error { // a process that reads no more is no reason to end; the client's window then fills
+	err := pump(func(b []byte) error { // a process that reads no more is no reason to end; the client's window then fills
 		c.last.touch()
 		c.in.Add(int64(len(b)))
 		c.run.service.o.Metrics.bytes.WithLabelValues("in").Add(float64(len(b)))
 		return write(b)
 	}, c.run.client.Stdin)
-	if c.guard == nil { // a terminal has no end of input, and the guard may hold keys
-		_ = stdin.Close()
+	switch {
+	case err == nil && c.guard != nil:
+		flush, cancel := context.WithTimeout(ctx, flushTime)
+		c.guard.Flush(flush)
+		cancel()
+	case err == nil && c.pipe != nil:
+		err = c.pipe.End(ctx)
+	}
+	if end := guardEnd(err); end != nil {
+		broken <- end
+	}
+	_ = stdin.Close()
+}
+
+// guarded puts the guard that the session needs in place; what it returns ends it.
+func (c *copier) guarded(ctx context.Context, p bridge.Process, broken chan<- error) func() {
+	switch {
+	case c.commands == nil:
+		return func() {}
+	case c.run.request.Terminal == nil:
+		if c.commands.shell != "" {
+			c.pipe = &guard.Pipe{Target: p.Stdin(), Shell: c.commands.shell, Decide: c.commands.judge.Decide, Record: c.commands.record, Warn: c.run.say}
+		}
+		return func() {}
+	}
+	statuses := make(chan audit.Event, 16)
+	var closeTerminal func()
+	c.guard, closeTerminal = c.commands.guard(c.start, p.Stdin(), writer(c.show), statuses)
+	ctx, cancel := context.WithCancel(ctx)
+	var work sync.WaitGroup
+	work.Go(func() {
+		if end := guardEnd(c.guard.Run(ctx)); end != nil {
+			broken <- end
+		}
+	})
+	var log sync.WaitGroup
+	log.Go(func() {
+		for e := range statuses {
+			if err := c.run.append(e); err != nil {
+				c.run.log().WithError(err).Error("a command's end could not be remembered")
+			}
+		}
+	})
+	return func() {
+		cancel()
+		c.guard.Close()
+		closeTerminal()
+		work.Wait()
+		close(statuses) // nobody sends any more
+		log.Wait()
 	}
 }
 
-// watchOver starts the guard. The result ends it.
-func (c *copier) watchOver(ctx context.Context, p bridge.Process, broken chan<- error) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	g, node := c.guarded(p)
-	c.guard = g
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		err := g.Run(ctx)
-		if err == nil || errors.Is(err, guard.ErrClosed) || ctx.Err() != nil {
-			return
-		}
-		end := (*End)(nil)
-		if !errors.As(err, &end) {
-			end = &End{Reason: "guard: " + err.Error(), Text: "the session is ended, because what was typed cannot be judged any more"}
-		}
-		broken <- end
-	}()
-	return func() {
-		cancel()
-		g.Close()
-		<-done
-		if node != nil {
-			node.close()
-		}
+type writer func(p []byte) (int, error)
+
+func (w writer) Write(p []byte) (int, error) { return w(p) }
+
+// show records what a terminal's client gets, and passes it on.
+func (c *copier) show(b []byte) (int, error) {
+	if err := c.recorder.output(b); err != nil {
+		return 0, err
 	}
+	n, err := c.run.client.Stdout.Write(b)
+	c.out.Add(int64(n))
+	c.run.service.o.Metrics.bytes.WithLabelValues("out").Add(float64(n))
+	if err != nil {
+		return n, &End{Reason: "client: takes no more output"}
+	}
+	return n, nil
 }
 
 // output copies what the process writes; the result comes once all of it was written and the process ended.
 func (c *copier) output(p bridge.Process, broken chan<- error) <-chan result {
 	var copies sync.WaitGroup
-	one := func(src io.Reader, deliver func([]byte) error) {
+	one := func(dst io.Writer, src io.Reader) {
 		if src == nil {
 			return
 		}
 		copies.Go(func() {
-			err := pump(deliver, src)
+			err := pump(func(b []byte) error {
+				c.last.touch()
+				if err := c.recorder.output(b); err != nil {
+					return err
+				}
+				n, err := dst.Write(b)
+				c.out.Add(int64(n))
+				c.run.service.o.Metrics.bytes.WithLabelValues("out").Add(float64(n))
+				if err != nil {
+					return &End{Reason: "client: takes no more output"}
+				}
+				return nil
+			}, src)
 			if end := (*End)(nil); errors.As(err, &end) {
 				broken <- err // a source that breaks is told by Wait
 			}
 		})
 	}
-	to := func(dst io.Writer) func([]byte) error {
-		return func(b []byte) error { _, err := c.deliver(dst, b); return err }
-	}
 	if c.guard != nil {
-		one(p.Stdout(), c.guard.FromTarget)
+		copies.Go(func() {
+			err := pump(func(b []byte) error {
+				c.last.touch()
+				return c.guard.FromTarget(b)
+			}, p.Stdout())
+			if end := (*End)(nil); errors.As(err, &end) {
+				broken <- err
+			}
+		})
 	} else {
-		one(p.Stdout(), to(c.run.client.Stdout))
+		one(c.run.client.Stdout, p.Stdout())
 	}
 	switch {
 	case c.events != nil:
@@ -216,7 +254,7 @@ func (c *copier) output(p bridge.Process, broken chan<- error) <-chan result {
 			}
 		})
 	case c.run.request.Terminal == nil:
-		one(p.Stderr(), to(c.run.client.Stderr))
+		one(c.run.client.Stderr, p.Stderr())
 	}
 	done := make(chan result, 1)
 	go func() {

@@ -24,7 +24,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		started: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "podbastion_sessions_started_total", Help: "Sessions and forwards that were started, by kind."}, []string{"kind"}),
 		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "podbastion_sessions_ended_total", Help: "Sessions that ended, by why: exit, denied, client, limit, policy, pod, drain, recording, audit, guard, lost."}, []string{"why"}),
+			Name: "podbastion_sessions_ended_total", Help: "Sessions that ended, by why: exit, client, limit, policy, pod, drain, recording, audit, guard, lost."}, []string{"why"}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "podbastion_sessions_refused_total", Help: "Requests that started nothing, by why: target (address, access or pod), limit, start, forward."}, []string{"why"}),
 		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{

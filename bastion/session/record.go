@@ -82,8 +82,8 @@ func (r *recorder) resize(size tty.Size) {
 	}
 }
 
-// mark notes a command.
-func (r *recorder) mark(label string) {
+// marker marks a command.
+func (r *recorder) marker(label string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.to != nil {

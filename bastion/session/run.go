@@ -13,8 +13,6 @@ import (
 	"github.com/podbastion/podbastion/audit"
 	"github.com/podbastion/podbastion/auth"
 	"github.com/podbastion/podbastion/bastion/bridge"
-	"github.com/podbastion/podbastion/bastion/guard"
-	"github.com/podbastion/podbastion/bastion/guard/gate"
 	"github.com/podbastion/podbastion/bastion/route"
 	"github.com/podbastion/podbastion/bastion/target"
 )
@@ -118,6 +116,11 @@ func (r *run) on(ctx context.Context, resolved route.Resolved) (bridge.Exit, err
 	if err != nil {
 		return bridge.Exit{}, err
 	}
+	cmds, err := r.commands(ctx, l, facts, shell)
+	if err != nil {
+		return bridge.Exit{}, err
+	}
+	argv, env := cmds.start(argv, r.environment(facts, shell, resolved.Role))
 	rec, err := r.record(resolved.Role, shell)
 	if err != nil {
 		return bridge.Exit{}, err
@@ -126,25 +129,13 @@ func (r *run) on(ctx context.Context, resolved route.Resolved) (bridge.Exit, err
 		rec.discard()
 		return bridge.Exit{}, err
 	}
-	cmds := r.commands(l, rec, facts, shell)
 	start := bridge.Start{
 		Session: r.id, Account: string(r.login.Principal.Account), Target: resolved.Target, User: resolved.Role.User,
-		Argv: argv, Env: r.environment(facts, shell, resolved.Role), TTY: r.request.Terminal != nil, Size: r.size(), Modes: r.modes(),
+		Argv: argv, Env: env, TTY: r.request.Terminal != nil, Size: r.size(), Modes: r.modes(),
 	}
-	var hook *gate.Gate
-	c := &copier{run: r, live: l, recorder: rec, last: newClock()}
-	if r.request.Terminal != nil {
-		if g, ok := gate.New(shell); ok && r.request.Kind == Shell {
-			hook, start.Argv, start.Env = g, g.Argv(), append(start.Env, g.Env()...)
-		}
-		c.guarded = func(p bridge.Process) (*guard.Guard, *nodeTerminal) { return cmds.guard(p, &screen{c}, start, hook) }
-	}
-	return r.execute(ctx, c, func(ctx context.Context) (bridge.Process, error) {
-		if err := cmds.admit(ctx); err != nil {
-			return nil, err
-		}
-		return r.service.o.Bridge.Exec(ctx, start)
-	}), nil
+	cmds.begin(rec)
+	c := &copier{run: r, live: l, recorder: rec, last: newClock(), commands: cmds, start: start}
+	return r.execute(ctx, c, func(ctx context.Context) (bridge.Process, error) { return r.service.o.Bridge.Exec(ctx, start) }), nil
 }
 
 // remember has the session's start in the audit log. When that fails a role that requires recording has no session.
@@ -155,7 +146,7 @@ func (r *run) remember(role *auth.Role) error {
 	}
 	if role.Recording == auth.RecordingRequired {
 		return &refusal{err: fmt.Errorf("%w: %w", ErrAudit, err), code: exitTransport,
-			text: "the session cannot be remembered as your role requires; try again later or tell your administrator"}
+			text: unremembered}
 	}
 	r.log().WithError(err).Error("a session's start could not be remembered")
 	return nil
@@ -175,8 +166,8 @@ func (r *run) execute(ctx context.Context, c *copier, start func(context.Context
 	if err != nil {
 		why, reason = r.tell(err)
 		exit = bridge.Exit{Code: exitTransport}
-		if why == "denied" {
-			exit.Code = exitDenied
+		if end := (*End)(nil); errors.As(err, &end) {
+			exit.Code = end.code()
 		}
 	} else if exit.Code == exitNotFound && r.request.Kind == Exec && rsyncServer(r.request.Command) {
 		r.say(noRsync)
@@ -191,11 +182,7 @@ func (r *run) execute(ctx context.Context, c *copier, start func(context.Context
 func (r *run) tell(err error) (why, reason string) {
 	var end *End
 	var refused *refusal
-	var no *denied
 	switch {
-	case errors.As(err, &no):
-		r.say(no.text())
-		return "denied", "denied"
 	case errors.As(err, &end):
 		if end.Text != "" {
 			r.say(end.Text)

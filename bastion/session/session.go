@@ -99,8 +99,8 @@ type Documents interface {
 type Options struct {
 	Router     Router
 	Bridge     Bridge
+	Node       Node  // nil: nobody tells of terminals and files
 	Files      Files // nil: none are served
-	Node       Node  // nil: nobody tells
 	Documents  Documents
 	Audit      audit.Sink
 	Recordings Recordings // nil: none is possible
@@ -115,8 +115,6 @@ type Service struct {
 	o    Options
 	env  *auth.Role // what every role's clients may set
 	live *register
-
-	policies policies
 }
 
 // New composes a service.

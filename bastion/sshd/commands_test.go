@@ -55,8 +55,8 @@ func TestExecIsJudged(t *testing.T) {
 	}
 }
 
-// A shell that reads a script is nobody's to judge, so an allowlist has none.
-func TestUnseenShell(t *testing.T) {
+// A shell that reads a pipe is given one judged line after the other, and none after a denied one.
+func TestPipedShell(t *testing.T) {
 	key, line := newKey(t)
 	b := start(t, aliceWith(line)+allowlist, nil)
 	s, err := b.login(t, "alice+web-0", ssh.PublicKeys(key)).NewSession()
@@ -69,11 +69,11 @@ func TestUnseenShell(t *testing.T) {
 	if err := s.Shell(); err != nil {
 		t.Fatal(err)
 	}
-	if got := status(s.Wait()); got != 126 || !strings.Contains(errOut.String(), "use ssh -t") {
+	if got := status(s.Wait()); got != 126 || !strings.Contains(errOut.String(), "bastion: denied") {
 		t.Errorf("%d %q", got, errOut.String())
 	}
 	if _, err := os.Stat(marker); err == nil {
-		t.Error("a script ran that nobody saw")
+		t.Error("a denied line ran")
 	}
 }
 

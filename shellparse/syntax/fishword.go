@@ -70,7 +70,8 @@ func (r *fishReader) finish(w Word, hasBraces bool, start int) ([]Word, error) {
 		return []Word{w}, nil
 	}
 	text, ok := w.Known()
-	if !ok || w.Quoted {
+	n := strings.Count(text, "{")
+	if !ok || w.Quoted || n > maxNestedBraces || n != strings.Count(text, "}") || strings.Contains(text, "..") {
 		return []Word{unknown(r.text[start:r.pos])}, nil
 	}
 	word := &sh.Word{Parts: []sh.WordPart{&sh.Lit{Value: text}}}
@@ -142,7 +143,7 @@ func (r *fishReader) escape(b *wordBuilder) error {
 		if next == 'c' {
 			end = min(r.pos+3, len(r.text))
 		}
-		for end > r.pos+2 { // the decoder takes as many digits as belong to it
+		if end > r.pos+2 { // the decoder takes as many digits as belong to it
 			text, ok := decodeDollar(strings.Replace(r.text[r.pos:end], `\X`, `\x`, 1))
 			if !ok {
 				return ErrUnparsable

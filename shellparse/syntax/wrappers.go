@@ -106,6 +106,10 @@ func (r *runner) method() func() {
 		return r.parallel
 	case "gdb":
 		return r.gdb
+	case "sed", "gsed":
+		return r.sed
+	case "vi", "vim", "nvim", "ex", "view", "vimdiff", "rvim":
+		return r.editor
 	case "awk", "gawk", "mawk", "nawk":
 		return r.awk
 	case "hash":
@@ -120,6 +124,8 @@ func (r *runner) method() func() {
 		return r.printfBuiltin
 	case "read":
 		return r.read
+	case "getopts":
+		return r.getopts
 	case "export", "declare", "typeset", "local", "readonly":
 		return r.declareLike
 	case "at", "batch", "crontab":
@@ -127,6 +133,9 @@ func (r *runner) method() func() {
 	}
 	if r.dialect == Fish && r.name == "set" {
 		return r.fishSet
+	}
+	if codeOptions[r.name] != nil || carried[r.name] != nil {
+		return r.codeInOptions
 	}
 	if w, ok := wrappers[r.name]; ok {
 		return func() {

@@ -1,0 +1,270 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/podbastion/podbastion/audit"
+	"github.com/podbastion/podbastion/auth"
+	"github.com/podbastion/podbastion/auth/policy"
+	"github.com/podbastion/podbastion/bastion/bridge"
+	"github.com/podbastion/podbastion/bastion/guard"
+	"github.com/podbastion/podbastion/bastion/guard/gate"
+	"github.com/podbastion/podbastion/bastion/target"
+	"github.com/podbastion/podbastion/shellparse/syntax"
+)
+
+// exitDenied is what a shell answers for a program that may not be run.
+const exitDenied = 126
+
+const (
+	statTimeout = 2 * time.Second // for a file's size
+	flushTime   = 5 * time.Second // for held keys after the client's end of input
+)
+
+// Node tells what the node knows of a session's terminal and of files; *bridge.Bridge is one.
+type Node interface {
+	Terminal(ctx context.Context, s bridge.Start) (bridge.TerminalConn, error)
+	Stat(ctx context.Context, session, account string, t target.Target, name string) (bridge.File, error)
+}
+
+// commands holds the role's command rules over one session.
+type commands struct {
+	run   *run
+	live  *live
+	judge *guard.Judge
+	gate  *gate.Gate
+	shell string // that reads commands; empty for a program that is none
+	exec  *audit.Event
+
+	mu       sync.Mutex
+	role     *auth.Role // that rules was made of
+	rules    *policy.Policy
+	recorder *recorder
+}
+
+// commands prepares the rules, and judges an exec request before anything runs.
+func (r *run) commands(ctx context.Context, l *live, f bridge.Facts, shell string) (*commands, error) {
+	c := &commands{run: r, live: l}
+	c.judge = &guard.Judge{Rules: c.inForce, Home: f.Home}
+	if r.service.o.Node != nil {
+		c.judge.Size = c.size
+	}
+	if r.request.Kind == Shell {
+		c.shell = path.Base(shell)
+		if r.request.Terminal != nil {
+			c.gate, _ = gate.New(shell)
+		}
+		return c, nil
+	}
+	v := c.judge.Exec(ctx, r.request.Command, shell)
+	e := c.event(guard.Command{Line: r.request.Command, Witness: guard.Exec, Sure: v.Sure}, v)
+	if err := c.remember(e); err != nil {
+		return nil, &refusal{err: fmt.Errorf("%w: %w", ErrAudit, err), code: exitTransport, text: unremembered}
+	}
+	c.exec = &e
+	if v.Action == auth.Deny {
+		denied := &guard.Denied{Verdict: v}
+		return nil, &refusal{err: fmt.Errorf("%w: %w", ErrCommand, denied), code: exitDenied, text: denied.Text()}
+	}
+	if v.Action == auth.Warn {
+		r.say(guard.Warning(v))
+	}
+	if v.StartsShell {
+		c.shell = "bash" // which one it is the node tells, where there is a terminal
+	}
+	return c, nil
+}
+
+// inForce is the policy of the role as it is now.
+func (c *commands) inForce() *policy.Policy {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if role := c.live.role.Load(); role != c.role {
+		c.role, c.rules = role, policy.Compile(&role.Commands)
+	}
+	return c.rules
+}
+
+// size asks the node for a file's size.
+func (c *commands) size(ctx context.Context, file string) int64 {
+	ctx, cancel := context.WithTimeout(ctx, statTimeout)
+	defer cancel()
+	f, err := c.run.service.o.Node.Stat(ctx, c.run.id, string(c.live.principal.Account), c.live.target, file)
+	switch {
+	case err != nil:
+		return policy.Unknown
+	case !f.Exists:
+		return policy.Missing
+	}
+	return f.Size
+}
+
+// event is the audit form of a command and its verdict.
+func (c *commands) event(cmd guard.Command, v guard.Verdict) audit.Event {
+	e := c.run.event(audit.Command)
+	e.Line, e.Verdict, e.Rule, e.Witness = cmd.Before+cmd.Line, string(v.Action), v.Rule, string(cmd.Witness)
+	e.Directory, e.Confidence = cmd.Directory, "low"
+	if cmd.Sure && v.Sure {
+		e.Confidence = "high"
+	}
+	if v.Action != auth.Allow {
+		e.Reason = v.Reason
+	}
+	return e
+}
+
+// record has a command remembered, in the log and as a marker in the recording. What it defines counts from then on.
+func (c *commands) record(_ context.Context, cmd guard.Command, v guard.Verdict) error {
+	if err := c.remember(c.event(cmd, v)); err != nil {
+		return err
+	}
+	c.recorder.marker(label(cmd.Before+cmd.Line, v.Action))
+	c.judge.Ran(v)
+	return nil
+}
+
+// remember has a command's event durable before the command is released. As with the start of a session, only a role
+// that requires a recording stands still when that is not possible.
+func (c *commands) remember(e audit.Event) error {
+	c.run.service.o.Metrics.commands.WithLabelValues(e.Verdict, e.Witness).Inc()
+	err := c.run.append(e)
+	if err == nil || c.live.role.Load().Recording == auth.RecordingRequired {
+		return err
+	}
+	c.run.log().WithError(err).Error("a command could not be remembered; the role does not require it")
+	return nil
+}
+
+// begin joins the recording, whose first marker is an exec request's.
+func (c *commands) begin(rec *recorder) {
+	c.recorder = rec
+	if c.exec != nil {
+		rec.marker(label(c.exec.Line, auth.Action(c.exec.Verdict)))
+	}
+}
+
+func label(line string, action auth.Action) string {
+	if action == auth.Allow {
+		return line
+	}
+	return string(action) + ": " + line
+}
+
+// start is what is run for an interactive shell whose gate goes with it.
+func (c *commands) start(argv, env []string) ([]string, []string) {
+	if c.gate == nil {
+		return argv, env
+	}
+	return c.gate.Argv(), append(env, c.gate.Env()...)
+}
+
+// guard stands between a terminal's keys and the process.
+func (c *commands) guard(start bridge.Start, keys, screen io.Writer, statuses chan<- audit.Event) (*guard.Guard, func()) {
+	o := guard.Options{
+		Size: start.Size, Target: keys, Client: screen, Decide: c.judge.Decide, Record: c.record, Gate: c.gate, Shell: c.shell,
+		Finished: func(cmd guard.Command, status int) {
+			e := c.run.event(audit.CommandEnd)
+			e.Line, e.Exit = cmd.Before+cmd.Line, &status
+			select {
+			case statuses <- e:
+			default: // they come faster than they can be remembered
+			}
+		},
+	}
+	stop := func() {}
+	if node := c.run.service.o.Node; node != nil {
+		t := &terminal{node: node, start: start, shell: c.shell}
+		o.Terminal, stop = t, t.close
+	}
+	return guard.New(o), stop
+}
+
+// terminal asks the node, over a connection that is made when it is first needed.
+type terminal struct {
+	node  Node
+	start bridge.Start
+	shell string
+
+	mu     sync.Mutex
+	conn   bridge.TerminalConn
+	failed time.Time
+	closed bool
+}
+
+var errTerminal = errors.New("session: the node does not tell of the terminal")
+
+// State implements guard.Terminal.
+func (t *terminal) State(ctx context.Context) (guard.State, error) {
+	conn, err := t.connect(ctx)
+	if err != nil {
+		return guard.State{}, err
+	}
+	s, err := conn.State(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			t.drop(conn)
+		}
+		return guard.State{}, err
+	}
+	_, isShell := syntax.DialectOf(s.Command)
+	return guard.State{
+		Echo: s.Echo, Canonical: s.Canonical, Own: s.ShellForeground && !s.Nested && t.shell != "" && (isShell || s.Command == t.shell),
+		Shell: s.Nested && !s.Scripted, Program: s.Command, Directory: s.Directory, Reading: s.Reading, Unread: s.UnreadInput,
+	}, nil
+}
+
+func (t *terminal) connect(ctx context.Context) (bridge.TerminalConn, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.conn != nil {
+		return t.conn, nil
+	}
+	if t.closed || time.Since(t.failed) < time.Second {
+		return nil, errTerminal
+	}
+	conn, err := t.node.Terminal(ctx, t.start)
+	if err != nil {
+		t.failed = time.Now()
+		return nil, err
+	}
+	t.conn = conn
+	return conn, nil
+}
+
+func (t *terminal) drop(conn bridge.TerminalConn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.conn == conn {
+		t.conn = nil
+	}
+	_ = conn.Close()
+}
+
+func (t *terminal) close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.closed = true
+	if t.conn != nil {
+		_ = t.conn.Close()
+		t.conn = nil
+	}
+}
+
+// guardEnd is why a guard ended a session, or nil when it merely ended with it.
+func guardEnd(err error) error {
+	var denied *guard.Denied
+	switch {
+	case errors.As(err, &denied):
+		return &End{Reason: "guard: " + strings.TrimPrefix(denied.Error(), "guard: "), Text: denied.Text(), Code: exitDenied}
+	case errors.Is(err, guard.ErrNotCleared):
+		return &End{Reason: "guard: a denied line could not be cleared", Text: "a denied line could not be cleared, so the session ends"}
+	}
+	return nil
+}
