@@ -57,7 +57,7 @@ func (s *Server) exec(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.finish(live)
 	conn, _ := r.Context().Value(connKey{}).(*watched)
-	e := &executor{server: s, live: live, grant: g, container: c, conn: conn, env: env, modes: modes, size: tty.Size{
+	e := &executor{server: s, live: live, grant: g, container: c, conn: conn, env: env, modes: modes, credit: query.Get("credit") == "1", size: tty.Size{
 		Cols: number(query.Get("columns")), Rows: number(query.Get("rows")),
 	}}
 	remotecommand.ServeExec(w, r, e, g.Pod, g.UID, g.Container, query["command"], opts, 0, streamTimeout, []string{remotecommand.StreamProtocolV4Name})
@@ -95,6 +95,7 @@ type executor struct {
 	conn      *watched
 	env       []string
 	modes     []byte
+	credit    bool // the client sends no more input than it has credit for
 	size      tty.Size
 }
 
@@ -193,6 +194,9 @@ func (e *executor) run(ctx context.Context, p runtime.Process, in io.Reader, out
 	if in == nil {
 		_ = p.Stdin().Close()
 	} else {
+		if w, ok := in.(io.Writer); ok && e.credit {
+			in = &crediting{in: in, out: w}
+		}
 		go func() { // ends with the connection, which ends with this request
 			n, err := copyBuffer(p.Stdin(), in)
 			e.server.o.Metrics.bytes.WithLabelValues("in").Add(float64(n))
@@ -230,6 +234,31 @@ func (e *executor) run(ctx context.Context, p runtime.Process, in io.Reader, out
 	exit, err := p.Wait(ctx)
 	copies.Wait()
 	return exit, err
+}
+
+// creditEvery is how many frames of input are taken between two words about it.
+const creditEvery = 8
+
+// crediting tells a client, on the way back of the input's stream, of the frames that were taken: a byte with their
+// number. With at most 40 on the way, as architecture.md says, a program that does not read its input never fills the
+// connection, so that resizes pass and the client's end is seen.
+type crediting struct {
+	in    io.Reader
+	out   io.Writer
+	taken byte
+}
+
+// Read implements io.Reader. It is called again when what it gave was taken.
+func (c *crediting) Read(p []byte) (int, error) {
+	if c.taken == creditEvery {
+		if _, err := c.out.Write([]byte{c.taken}); err != nil {
+			return 0, err
+		}
+		c.taken = 0
+	}
+	n, err := c.in.Read(p) // one frame, which is no longer than p
+	c.taken++
+	return n, err
 }
 
 // copyBuffer hides other methods of both, so that the buffer is used.

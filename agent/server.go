@@ -39,7 +39,7 @@ import (
 const (
 	maxHeader     = 1 << 20 // the command stands in the URL; Linux takes 128 KiB an argument, escaped thrice that
 	maxBody       = 4 << 10
-	streamTimeout = 30 * time.Second // for the streams of one request to be opened
+	streamTimeout = 5 * time.Second  // for the streams of one request to be opened
 	killTimeout   = 10 * time.Second // for a session's processes to end
 )
 

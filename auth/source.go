@@ -152,7 +152,7 @@ func (s *Source) Run(ctx context.Context) error {
 		if seen == last && seen != settled {
 			settled = seen
 			if seen != s.Current().Hash() {
-				s.take(data, err) // the log callback hears of an error
+				_ = s.take(data, err) // the log callback hears of an error
 			}
 		}
 		last = seen

@@ -32,7 +32,7 @@ func watched(t *testing.T, path string) (*Source, <-chan [2]*Document, <-chan Re
 	s.Subscribe(func(old, new *Document) { changes <- [2]*Document{old, new} })
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	go func() { defer close(done); s.Run(ctx) }()
+	go func() { defer close(done); _ = s.Run(ctx) }() // it ends with the context, without an error
 	t.Cleanup(func() { cancel(); <-done })
 	return s, changes, events
 }

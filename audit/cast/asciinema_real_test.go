@@ -19,7 +19,7 @@ import (
 const scene = "$ ls\r\n\x1b[1;34mconf.d\x1b[0m  été 漢字 😀\r\n$ "
 
 func recorded(t *testing.T) string {
-	path, _ := record(t, Header{Size: tty.Size{Cols: 100, Rows: 30}, Time: time.Now(), Term: "xterm", Shell: "/bin/sh", Title: "a session"}, func(r *Recorder) {
+	path := record(t, Header{Size: tty.Size{Cols: 100, Rows: 30}, Time: time.Now(), Term: "xterm", Shell: "/bin/sh", Title: "a session"}, func(r *Recorder) {
 		for _, b := range []byte(scene) {
 			must(t, r.Output([]byte{b}))
 		}

@@ -73,7 +73,7 @@ func shown(events []event) string {
 	return b.String()
 }
 
-func record(t testing.TB, h Header, f func(r *Recorder)) (string, Summary) {
+func record(t testing.TB, h Header, f func(r *Recorder)) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "s.cast")
 	r, err := Create(path, h)
@@ -81,11 +81,10 @@ func record(t testing.TB, h Header, f func(r *Recorder)) (string, Summary) {
 		t.Fatal(err)
 	}
 	f(r)
-	sum, err := r.Close()
-	if err != nil {
+	if _, err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return path, sum
+	return path
 }
 
 func must(t testing.TB, err error) {
@@ -140,7 +139,7 @@ func TestRecording(t *testing.T) {
 func TestCharactersAreNeverSplit(t *testing.T) {
 	const text = "aé漢😀\u0301z"
 	for size := 1; size <= len(text); size++ {
-		path, _ := record(t, Header{}, func(r *Recorder) {
+		path := record(t, Header{}, func(r *Recorder) {
 			for p := []byte(text); len(p) > 0; {
 				n := min(size, len(p))
 				must(t, r.Output(p[:n]))
@@ -169,7 +168,7 @@ func TestInvalidBytes(t *testing.T) {
 		{[]string{"\ufffd"}, "\ufffd"},                   // one that was sent
 		{[]string{"", "\x80", ""}, "\ufffd"},
 	} {
-		path, _ := record(t, Header{}, func(r *Recorder) {
+		path := record(t, Header{}, func(r *Recorder) {
 			for _, p := range tt.pieces {
 				must(t, r.Output([]byte(p)))
 			}
@@ -182,7 +181,7 @@ func TestInvalidBytes(t *testing.T) {
 
 func TestLargeOutput(t *testing.T) {
 	text := strings.Repeat("0123456789漢\x1b[K", 20_000)
-	path, _ := record(t, Header{}, func(r *Recorder) { must(t, r.Output([]byte(text))) })
+	path := record(t, Header{}, func(r *Recorder) { must(t, r.Output([]byte(text))) })
 	_, events := play(t, path)
 	if shown(events) != text {
 		t.Error("large output differs")
@@ -195,7 +194,7 @@ func TestLargeOutput(t *testing.T) {
 }
 
 func TestPlain(t *testing.T) {
-	path, _ := record(t, Header{Plain: true}, func(r *Recorder) { must(t, r.Output([]byte("a\nb\n"))) })
+	path := record(t, Header{Plain: true}, func(r *Recorder) { must(t, r.Output([]byte("a\nb\n"))) })
 	header, events := play(t, path)
 	if shown(events) != "a\r\nb\r\n" || header["width"] != 80.0 || header["height"] != 24.0 {
 		t.Errorf("%v %q", header, shown(events))
@@ -203,7 +202,7 @@ func TestPlain(t *testing.T) {
 }
 
 func TestLongLabel(t *testing.T) {
-	path, _ := record(t, Header{}, func(r *Recorder) { must(t, r.Marker(strings.Repeat("é", 2000)+"\x07")) })
+	path := record(t, Header{}, func(r *Recorder) { must(t, r.Marker(strings.Repeat("é", 2000)+"\x07")) })
 	if _, events := play(t, path); events[0].data != strings.Repeat("é", 510)+"…" {
 		t.Errorf("%d bytes", len(events[0].data))
 	}

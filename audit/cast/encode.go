@@ -12,8 +12,9 @@ import (
 
 // line is the first line of the file, with its newline.
 func (h Header) line() ([]byte, error) {
-	if h.Size.Cols == 0 || h.Size.Rows == 0 {
-		h.Size = tty.Size{Cols: 80, Rows: 24}
+	size := h.Size
+	if size.Cols == 0 || size.Rows == 0 {
+		size = tty.Size{Cols: 80, Rows: 24}
 	}
 	header := struct {
 		Version   int               `json:"version"`
@@ -22,7 +23,7 @@ func (h Header) line() ([]byte, error) {
 		Timestamp int64             `json:"timestamp"`
 		Title     string            `json:"title,omitempty"`
 		Env       map[string]string `json:"env,omitempty"`
-	}{2, h.Size.Cols, h.Size.Rows, h.Time.Unix(), printable(h.Title, maxLabel), make(map[string]string)}
+	}{2, size.Cols, size.Rows, h.Time.Unix(), printable(h.Title, maxLabel), make(map[string]string)}
 	for name, value := range map[string]string{"TERM": h.Term, "SHELL": h.Shell} {
 		if value != "" {
 			header.Env[name] = printable(value, maxLabel)

@@ -137,14 +137,17 @@ func limit(path string) error {
 		case err == nil:
 			accepted++
 		case !errors.Is(err, unix.EFBIG) || l.Err() == nil:
-			return fmt.Errorf("refused with %v, health %v", err, l.Err())
+			return fmt.Errorf("refused with %w, health %w", err, l.Err())
 		default:
 			refused++
 		}
 	}
 	data, err := os.ReadFile(path)
-	if err != nil || data[len(data)-1] != '\n' || strings.Count(string(data), "\n") != accepted {
-		return fmt.Errorf("%d bytes, %d accepted, %v", len(data), accepted, err)
+	if err != nil {
+		return err
+	}
+	if data[len(data)-1] != '\n' || strings.Count(string(data), "\n") != accepted {
+		return fmt.Errorf("%d bytes, %d accepted", len(data), accepted)
 	}
 	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &old); err != nil {
 		return err

@@ -205,7 +205,7 @@ func TestLongTextsAreCutAndListed(t *testing.T) {
 	target := &audit.Target{Pod: strings.Repeat("p", 5000)}
 	add(t, open(t, path),
 		audit.Event{Type: audit.Command, Line: strings.Repeat("é", 20_000), Reason: strings.Repeat("r", 4097), Path: strings.Repeat("x", 4096), Target: target},
-		audit.Event{Type: audit.Command, Address: "a" + strings.Repeat("漢", 3000), Method: strings.Repeat("\xff", 5000)})
+		audit.Event{Type: audit.Command, Address: "ab" + strings.Repeat("漢", 3000), Method: strings.Repeat("\xff", 5000)})
 	events := chain(t, path)
 	e := events[0]
 	if got := e["line"].(string); got != strings.Repeat("é", 16_384) {
@@ -220,7 +220,7 @@ func TestLongTextsAreCutAndListed(t *testing.T) {
 	if len(target.Pod) != 5000 {
 		t.Error("the caller's target was changed")
 	}
-	if got := events[1]["address"].(string); got != "a"+strings.Repeat("漢", 1365) {
+	if got := events[1]["address"].(string); got != "ab"+strings.Repeat("漢", 1364) {
 		t.Errorf("address has %d bytes and ends in %q", len(got), got[len(got)-3:])
 	}
 }

@@ -18,7 +18,8 @@ type brokenFile struct {
 	data                  []byte
 	synced                int // bytes
 	write, sync, truncate error
-	short                 int // how much of a failing write arrives
+	once                  error // of the next write only
+	short                 int   // how much of a failing write arrives
 	syncs                 int
 	gate                  chan struct{} // when set, each sync takes from it first
 }
@@ -26,6 +27,10 @@ type brokenFile struct {
 func (f *brokenFile) Write(p []byte) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if err := f.once; err != nil {
+		f.once = nil
+		return 0, err
+	}
 	if f.write != nil {
 		f.data = append(f.data, p[:f.short]...)
 		return f.short, f.write
@@ -168,5 +173,30 @@ func TestLargeBatchIsSplit(t *testing.T) {
 	}
 	if f.syncs != 5 || len(f.lines()) != 300 || w.seq != 300 {
 		t.Errorf("%d syncs, %d lines", f.syncs, len(f.lines()))
+	}
+}
+
+// When a part of a batch fails, the parts after it are refused too: the event that tells of it has to come first.
+func TestRestOfABatchFailsWithItsBeginning(t *testing.T) {
+	disk := errors.New("disk on fire")
+	f := &brokenFile{once: disk}
+	w := &writer{log: newLog("audit.jsonl", time.Now), file: f}
+	var batch []*request
+	for range 300 {
+		batch = append(batch, &request{event: audit.Event{Line: strings.Repeat("x", maxLineText)}, done: make(chan error, 1)})
+	}
+	w.settle(batch)
+	for _, r := range batch {
+		if err := <-r.done; !errors.Is(err, disk) {
+			t.Fatalf("got %v", err)
+		}
+	}
+	last := &request{event: audit.Event{Line: "last"}, done: make(chan error, 1)}
+	w.settle([]*request{last})
+	if err := <-last.done; err != nil {
+		t.Fatal(err)
+	}
+	if lines := f.lines(); len(lines) != 2 || !strings.Contains(lines[0], "300 events were refused") || !strings.Contains(lines[1], `"last"`) {
+		t.Errorf("log:\n%s", strings.Join(lines, "\n"))
 	}
 }

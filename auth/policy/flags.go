@@ -15,7 +15,7 @@ func (r *rule) flags(s *subject) answer {
 	words := s.words[1:]
 	if r.permits() {
 		words = s.words[1:max(1, s.own)]
-		return is(o.onlyFlags(words, r.Flags))
+		return is(o.onlyFlags(words, r.Flags) && (len(words) > 0 || !s.cmd.Interpreter))
 	}
 	out := yes
 	for _, f := range r.Flags {
@@ -46,7 +46,7 @@ func (o options) hasOne(words []syntax.Word, flag, whole string) answer {
 	for _, w := range words {
 		text, known := w.Known()
 		if !known {
-			if p := w.Prefix(); p == "" && w.HasUnknown() || strings.HasPrefix(p, "-") {
+			if p := w.Prefix(); p == "" && w.HasUnknown() || strings.HasPrefix(p, "-") || w.Split && w.HasText() {
 				out = perhaps
 			}
 			continue

@@ -92,7 +92,7 @@ func (j *judge) words(c *syntax.Command) *rule {
 	}
 	n = j.weigh(n, maybe)
 	if c.Code != "" && n.Action != auth.Deny {
-		answered := c.Shown && r != nil && r.answersForCode() && j.mode == auth.Allowlist
+		answered := r != nil && r.answersForCode(c.CodeIn) && j.mode == auth.Allowlist
 		if !answered {
 			n = j.undecided(n, c.Code)
 		}
@@ -244,10 +244,15 @@ func (j *judge) assignment(c *syntax.Command, a syntax.Assignment) {
 // harmlessFiles may be written and read by anybody.
 var harmlessFiles = []string{"/dev/null", "/dev/stdout", "/dev/stderr", "/dev/stdin", "/dev/tty", "/dev/zero", "/dev/full"}
 
+func harmless(file syntax.Word) bool {
+	text, known := file.Known()
+	return known && slices.Contains(harmlessFiles, text)
+}
+
 // redirect judges a file that is opened. It is held against the rules as the program > (or <) with the file as its
 // argument; a rule that allows the command for certain paths covers its redirections to them too.
 func (j *judge) redirect(c *syntax.Command, r syntax.Redirect, covering *rule) {
-	if file, known := r.File.Known(); known && slices.Contains(harmlessFiles, file) {
+	if harmless(r.File) {
 		return
 	}
 	if !r.Write && len(c.Words) > 0 {

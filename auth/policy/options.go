@@ -144,6 +144,9 @@ func (s *subject) pathWords() []syntax.Word {
 	if o.skip > 0 && !r.explicit && len(r.operands) > 0 {
 		r.operands = r.operands[min(o.skip, len(r.operands)):]
 	}
+	if s.name.base == "rsync" && r.server && len(r.operands) > 0 && r.operands[0].Prefix() == "." {
+		r.operands = r.operands[1:] // it stands for nothing
+	}
 	out := r.files
 	if !o.plain {
 		out = append(out, r.operands...)
@@ -161,6 +164,7 @@ type wordReader struct {
 	files    []syntax.Word
 	explicit bool // the pattern or script was given by an option
 	ended    bool // "--" was there
+	server   bool // rsync --server
 	value    int  // 1: the next word is an option's value; 2: and a file
 }
 
@@ -188,6 +192,7 @@ func (r *wordReader) word(w syntax.Word) {
 
 func (r *wordReader) long(w syntax.Word, p string) {
 	name, _, attached := strings.Cut(p, "=")
+	r.server = r.server || name == "--server"
 	full := name
 	if c := r.complete(name); c != "" {
 		full = c

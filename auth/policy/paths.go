@@ -30,6 +30,12 @@ func (p pathPattern) in(g auth.PathGlob, compiled pattern) answer {
 	if s, ok := p.exact(); ok {
 		return is(g.Match(s))
 	}
+	switch {
+	case g.String() == "/**":
+		return yes
+	case p == anywhere:
+		return perhaps
+	}
 	mine := marked(string(p))
 	switch {
 	case contains(compiled, mine):
@@ -138,6 +144,9 @@ func (s *subject) paths() []pathPattern {
 		s.allPaths = append(s.allPaths, s.resolve(w, s.cmd.Dirs)...)
 	}
 	for _, r := range s.files {
+		if harmless(r.File) {
+			continue
+		}
 		s.allPaths = append(s.allPaths, s.resolve(r.File, s.cmd.Dirs)...)
 	}
 	return s.allPaths

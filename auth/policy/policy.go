@@ -8,6 +8,7 @@ package policy
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/podbastion/podbastion/auth"
@@ -117,7 +118,14 @@ func Decide(line Line, facts Facts, rules *auth.Commands) Verdict {
 }
 
 // Decide judges a line.
-func (p *Policy) Decide(line Line, facts Facts) Verdict {
+func (p *Policy) Decide(line Line, facts Facts) (v Verdict) {
+	defer func() {
+		// The line was chosen by whoever typed it, and the parser is large: should it fail on one, that line is
+		// undecided, and the other sessions go on.
+		if fault := recover(); fault != nil {
+			v = p.unsure("the line cannot be taken apart", fmt.Errorf("policy: %v", fault))
+		}
+	}()
 	if line.Unseen {
 		return p.unsure("the line that was submitted could not be seen", nil)
 	}
@@ -146,7 +154,7 @@ func (p *Policy) Decide(line Line, facts Facts) Verdict {
 			j.script(alone)
 		}
 	}
-	v := j.verdict()
+	v = j.verdict()
 	v.Err, v.Incomplete = err, incomplete
 	if err != nil && !incomplete && v.Action != auth.Deny {
 		u := p.unsure("the line cannot be taken apart: "+strings.TrimPrefix(err.Error(), "syntax: "), err)

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/podbastion/podbastion/auth"
+	"github.com/podbastion/podbastion/shellparse/syntax"
 )
 
 // answer is whether a condition holds.
@@ -24,6 +25,7 @@ type rule struct {
 	names []string // the literal base names of its programs
 	open  bool     // it has no programs, or globs among them: the index by name does not find it
 	paths []pattern
+	start string // what a text begins with that the regex, which is anchored, matches
 }
 
 func newRule(r *auth.Rule, index int) *rule {
@@ -39,18 +41,41 @@ func newRule(r *auth.Rule, index int) *rule {
 	if out.open {
 		out.names = nil
 	}
+	if r.Regex != nil {
+		out.start = literalStart(r.Regex.String())
+	}
 	for _, g := range r.Paths {
 		out.paths = append(out.paths, pathGlob(g.String()))
 	}
 	return out
 }
 
+// literalStart is the text that everything begins with which an anchored expression, as the loader writes them,
+// matches. It spares most rules the expression itself.
+func literalStart(expression string) string {
+	body, ok := strings.CutPrefix(expression, `\A(?s:`)
+	if !ok || strings.Contains(body, "|") {
+		return ""
+	}
+	i := strings.IndexAny(body, `\.+*?()[]{}^$`)
+	if i < 0 {
+		return ""
+	}
+	if i > 0 && strings.IndexByte("*?{", body[i]) >= 0 {
+		i-- // the last character may be missing
+	}
+	return body[:i]
+}
+
 // permits says whether the rule needs certainty: what it allows must be what runs.
 func (r *rule) permits() bool { return r.Action == auth.Allow }
 
-// answersForCode says whether the rule speaks of what the program is given, and so answers for code in it.
-func (r *rule) answersForCode() bool {
-	return len(r.Arguments) > 0 || len(r.Flags) > 0 || len(r.Paths) > 0 || r.Regex != nil
+// answersForCode says whether the rule speaks of the place where a command's code is, and so answers for it.
+func (r *rule) answersForCode(in syntax.CodePlace) bool {
+	if in == syntax.Nowhere {
+		return false
+	}
+	return len(r.Arguments) > 0 || len(r.Flags) > 0 || r.Regex != nil || in == syntax.InFile && len(r.Paths) > 0
 }
 
 // match holds a rule against a subject: all its conditions must hold.
@@ -136,10 +161,11 @@ func (r *rule) regex(s *subject) answer {
 	if r.Regex == nil {
 		return yes
 	}
-	if s.source != "" && r.Regex.MatchString(s.source) || r.Regex.MatchString(s.text) {
+	matches := func(text string) bool { return strings.HasPrefix(text, r.start) && r.Regex.MatchString(text) }
+	if s.source != "" && matches(s.source) || s.text != s.source && matches(s.text) {
 		return yes
 	}
-	return is(!r.permits() && r.Regex.MatchString(s.line.Text))
+	return is(!r.permits() && s.line.Text != s.source && matches(s.line.Text))
 }
 
 // arguments: an allow rule must name every argument, any other rule one of them. Where an allow rule names flags too,
@@ -151,6 +177,9 @@ func (r *rule) arguments(s *subject) answer {
 	words := s.words[1:]
 	if r.permits() {
 		words = s.words[1:max(1, s.own)]
+		if len(words) == 0 && s.cmd.Interpreter {
+			return no // what it runs comes from elsewhere
+		}
 	}
 	out := no
 	for _, w := range words {
@@ -186,7 +215,8 @@ func (r *rule) files(s *subject) answer {
 				return no
 			}
 		}
-		return is(len(paths) > 0 || r.FileLargerThan < 0)
+		// cat in a pipeline names no file and reads none. An interpreter that names none runs whatever it is given.
+		return is(len(paths) > 0 || r.FileLargerThan < 0 && !s.cmd.Interpreter)
 	}
 	out := no
 	for _, p := range paths {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/podbastion/podbastion/auth/grant"
 	"github.com/podbastion/podbastion/bastion/target"
+	"github.com/podbastion/podbastion/internal/tcp"
 )
 
 const (
@@ -55,7 +56,8 @@ type Options struct {
 
 // Bridge talks to agents. It is safe for concurrent use.
 type Bridge struct {
-	o Options
+	o     Options
+	watch watch
 
 	mu    sync.Mutex // guards nodes
 	nodes map[nodeKey]*node
@@ -118,9 +120,7 @@ func (b *Bridge) node(t target.Target) (*node, error) {
 func (b *Bridge) client(key nodeKey) *http.Client {
 	conf := b.o.TLS.Clone() // shares the cache of TLS sessions, whose key is the server's name
 	conf.ServerName = string(key.name)
-	dialer := &net.Dialer{Timeout: dialTimeout, KeepAliveConfig: net.KeepAliveConfig{
-		Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 4,
-	}}
+	dialer := &net.Dialer{Timeout: dialTimeout, KeepAliveConfig: tcp.Keepalive()}
 	return &http.Client{
 		Transport: &http.Transport{
 			DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {

@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strconv"
 	"strings"
@@ -70,7 +72,7 @@ type Process interface {
 
 // Exec starts an execution; ctx bounds the start only. A program that cannot be started is told by Wait.
 func (b *Bridge) Exec(ctx context.Context, s Start) (Process, error) {
-	q := url.Values{"command": s.Argv, "env": s.Env, "input": {"1"}, "output": {"1"}}
+	q := url.Values{"command": s.Argv, "env": s.Env, "input": {"1"}, "output": {"1"}, "credit": {"1"}}
 	kinds := []string{"error", "stdin", "stdout"}
 	if s.TTY {
 		q.Set("tty", "1")
@@ -96,10 +98,11 @@ func (b *Bridge) Exec(ctx context.Context, s Start) (Process, error) {
 	}
 	streams, err := conn.Open(headers...)
 	if err != nil {
+		conn.unwatch()
 		conn.Close()
 		return nil, &LostError{err.Error()}
 	}
-	p := &process{bridge: b, start: s, conn: conn, stdin: streams[1], ended: make(chan struct{}), over: make(chan struct{})}
+	p := &process{bridge: b, start: s, conn: conn, stdin: &stdin{stream: streams[1], credit: window}, ended: make(chan struct{}), over: make(chan struct{})}
 	p.stdout = &output{p: p, stream: streams[2]}
 	if s.TTY {
 		p.resize = streams[3]
@@ -112,7 +115,7 @@ func (b *Bridge) Exec(ctx context.Context, s Start) (Process, error) {
 }
 
 // upgrade asks for a path and has the connection become SPDY.
-func (b *Bridge) upgrade(ctx context.Context, t target.Target, path string, g grant.Grant, proto string) (*spdy.Conn, error) {
+func (b *Bridge) upgrade(ctx context.Context, t target.Target, path string, g grant.Grant, proto string) (*link, error) {
 	n, err := b.node(t)
 	if err != nil {
 		return nil, err
@@ -124,7 +127,9 @@ func (b *Bridge) upgrade(ctx context.Context, t target.Target, path string, g gr
 	req.Header.Set("Connection", "Upgrade")
 	req.Header.Set("Upgrade", "SPDY/3.1")
 	req.Header.Set("X-Stream-Protocol-Version", proto)
-	resp, err := n.client.Do(req)
+	var raw net.Conn
+	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { raw = info.Conn }}
+	resp, err := n.client.Do(req.WithContext(httptrace.WithClientTrace(ctx, trace)))
 	if err != nil {
 		return nil, n.unreachable(err)
 	}
@@ -137,15 +142,17 @@ func (b *Bridge) upgrade(ctx context.Context, t target.Target, path string, g gr
 		_ = rw.Close()
 		return nil, fmt.Errorf("bridge: node %s speaks %q, want %s", n.name, got, proto)
 	}
-	return spdy.New(rw, bufio.NewReader(rw)), nil
+	conn := spdy.New(rw, bufio.NewReader(rw))
+	return &link{conn, b.watch.add(raw, func() { _ = raw.Close() })}, nil
 }
 
 // process is an execution on an agent. Two goroutines belong to it: serve ends with the connection, status with serve.
 type process struct {
 	bridge         *Bridge
 	start          Start
-	conn           *spdy.Conn
-	stdin, resize  *spdy.Stream
+	conn           *link
+	stdin          io.WriteCloser
+	resize         *spdy.Stream
 	stdout, stderr *output
 
 	over  chan struct{} // closed when the connection is over
@@ -163,7 +170,7 @@ type process struct {
 
 func (p *process) serve() {
 	defer close(p.over)
-	_ = p.conn.Serve()
+	p.conn.Serve()
 }
 
 // status waits for the word on how the execution ended. It comes behind all output on the same connection, so whoever
@@ -179,7 +186,7 @@ func (p *process) status(s *spdy.Stream) {
 }
 
 func lostReason(err error) string {
-	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, spdy.ErrReset) {
+	if err == nil || errors.Is(err, spdy.ErrEnded) || errors.Is(err, spdy.ErrReset) {
 		return "the agent's connection ended before the program did"
 	}
 	return "the agent's connection broke: " + err.Error()
@@ -224,7 +231,7 @@ func parseStatus(text []byte) (Exit, error) {
 	return x, nil
 }
 
-func (p *process) Stdin() io.WriteCloser { return stdin{p.stdin} }
+func (p *process) Stdin() io.WriteCloser { return p.stdin }
 func (p *process) Stdout() io.Reader     { return p.stdout }
 
 func (p *process) Stderr() io.Reader {
@@ -234,9 +241,44 @@ func (p *process) Stderr() io.Reader {
 	return p.stderr
 }
 
-type stdin struct{ *spdy.Stream }
+// window is how many frames of input may be on the way. What the agent has taken comes back on the same stream, a byte
+// with the number of frames each time.
+const window = 40
 
-func (s stdin) Close() error { return s.CloseWrite() }
+// stdin is a program's input.
+type stdin struct {
+	stream *spdy.Stream
+	mu     sync.Mutex // guards credit; held while writing
+	credit int
+}
+
+func (s *stdin) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sent := 0
+	for len(p) > 0 {
+		for s.credit <= 0 {
+			var words [window]byte
+			n, err := s.stream.Read(words[:])
+			if err != nil {
+				return sent, fmt.Errorf("bridge: input: %w", err)
+			}
+			for _, w := range words[:n] {
+				s.credit += int(w)
+			}
+		}
+		s.credit--
+		n, err := s.stream.Write(p[:min(len(p), spdy.MaxWrite)])
+		sent += n
+		if err != nil {
+			return sent, fmt.Errorf("bridge: input: %w", err)
+		}
+		p = p[n:]
+	}
+	return sent, nil
+}
+
+func (s *stdin) Close() error { return s.stream.CloseWrite() }
 
 // output tells the end of the output from a loss.
 type output struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/podbastion/podbastion/auth/grant"
+	"github.com/podbastion/podbastion/bastion/bridge/spdy"
 	"github.com/podbastion/podbastion/bastion/target"
 	"github.com/podbastion/podbastion/internal/filewire"
 )
@@ -31,11 +32,12 @@ func (b *Bridge) Files(ctx context.Context, s FilesStart) (Process, error) {
 		map[string]string{"streamtype": "stdout"}, map[string]string{"streamtype": "stderr"},
 	)
 	if err != nil {
+		conn.unwatch()
 		conn.Close()
 		return nil, &LostError{err.Error()}
 	}
 	p := &process{
-		bridge: b, start: Start{Session: s.Session, Account: s.Account, Target: s.Target}, conn: conn, stdin: streams[1],
+		bridge: b, start: Start{Session: s.Session, Account: s.Account, Target: s.Target}, conn: conn, stdin: rawInput{streams[1]},
 		ended: make(chan struct{}), over: make(chan struct{}),
 	}
 	p.stdout = &output{p: p, stream: streams[2]}
@@ -48,3 +50,8 @@ func (b *Bridge) Files(ctx context.Context, s FilesStart) (Process, error) {
 	}
 	return p, nil
 }
+
+// rawInput is input that is always read: a helper's.
+type rawInput struct{ *spdy.Stream }
+
+func (r rawInput) Close() error { return r.CloseWrite() }

@@ -31,6 +31,7 @@ func (b *Bridge) Forward(ctx context.Context, session, account string, t target.
 		map[string]string{"streamtype": "data", "port": p, "requestid": "0"},
 	)
 	if err != nil {
+		conn.unwatch()
 		conn.Close()
 		return nil, &LostError{err.Error()}
 	}
@@ -43,7 +44,7 @@ func (b *Bridge) Forward(ctx context.Context, session, account string, t target.
 
 // forward is one forwarded connection. Its two goroutines end with the connection.
 type forward struct {
-	conn *spdy.Conn
+	conn *link
 	data *spdy.Stream
 	over chan struct{} // closed when the connection is over
 	told chan struct{} // closed when reason is final
@@ -54,7 +55,7 @@ type forward struct {
 
 func (f *forward) serve() {
 	defer close(f.over)
-	_ = f.conn.Serve()
+	f.conn.Serve()
 }
 
 func (f *forward) listen(s *spdy.Stream) {

@@ -263,7 +263,7 @@ func (r *fishReader) forLoop(words []Word) {
 			r.value(name, text)
 		}
 	}
-	r.assigned(Assignment{Name: name, Value: unknown("")}, r.at)
+	r.add(Command{Assigns: []Assignment{{Name: name, Value: unknown("…")}}}, r.at)
 }
 
 // function notes a definition; its body is what follows, up to its end.

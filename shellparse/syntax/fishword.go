@@ -70,7 +70,8 @@ func (r *fishReader) finish(w Word, hasBraces bool, start int) ([]Word, error) {
 		return []Word{w}, nil
 	}
 	text, ok := w.Known()
-	if !ok || w.Quoted {
+	n := strings.Count(text, "{")
+	if !ok || w.Quoted || n > maxNestedBraces || n != strings.Count(text, "}") || strings.Contains(text, "..") {
 		return []Word{unknown(r.text[start:r.pos])}, nil
 	}
 	word := &sh.Word{Parts: []sh.WordPart{&sh.Lit{Value: text}}}

@@ -34,6 +34,7 @@ func interpreterOf(name string) (interpreter, bool) {
 }
 
 func (r *runner) interpreter(in interpreter) {
+	r.self().Interpreter = true
 	i := 1
 	for ; i < len(r.words); i++ {
 		text, known := r.words[i].Known()
@@ -49,7 +50,7 @@ func (r *runner) interpreter(in interpreter) {
 		name, _, _ := strings.Cut(text, "=")
 		for _, l := range in.long {
 			if name == l {
-				r.foreign("it is handed code of another language")
+				r.foreign(InArguments, "it is handed code of another language")
 				return
 			}
 		}
@@ -58,7 +59,7 @@ func (r *runner) interpreter(in interpreter) {
 		}
 		for j, ch := range text[1:] {
 			if strings.ContainsRune(in.code, ch) {
-				r.foreign("it is handed code of another language")
+				r.foreign(InArguments, "it is handed code of another language")
 				return
 			}
 			if strings.ContainsRune(in.stops, ch) {
@@ -105,7 +106,7 @@ func (r *runner) awk() {
 		}
 		switch {
 		case strings.HasPrefix(text, "-f") || strings.HasPrefix(text, "--file") || strings.HasPrefix(text, "-i") || strings.HasPrefix(text, "-E") || strings.HasPrefix(text, "-l"):
-			r.foreign("its program is in a file")
+			r.foreign(InFile, "its program is in a file")
 			return
 		case text == "-v" || text == "-F":
 			i++
@@ -131,6 +132,10 @@ func (r *runner) awkProgram(text string) {
 		switch ch := text[i]; {
 		case ch == '"':
 			_, n := awkString(text[i:])
+			if n == 0 {
+				r.hidden("its program cannot be read")
+				return
+			}
 			i += n - 1
 		case ch == '/' && awkRegexAhead(text[:i]):
 			for i++; i < len(text) && text[i] != '/'; i++ {
@@ -232,9 +237,18 @@ func awkString(text string) (string, int) {
 	return "", 0
 }
 
+// awkRegexAhead says whether a slash behind that text begins an expression rather than divides.
 func awkRegexAhead(before string) bool {
 	before = strings.TrimRight(before, " \t")
-	return before == "" || strings.IndexByte("({,;!~&|\n}", before[len(before)-1]) >= 0
+	if before == "" || strings.IndexByte("({,;!~&|\n}+-*%^<>=?:[", before[len(before)-1]) >= 0 {
+		return true
+	}
+	word := before[strings.LastIndexFunc(before, func(c rune) bool { return c > 127 || !isWordByte(byte(c)) })+1:]
+	switch word {
+	case "print", "printf", "return", "case", "in", "getline", "else", "do":
+		return true
+	}
+	return false
 }
 
 func isWordByte(c byte) bool {

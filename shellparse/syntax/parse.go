@@ -14,8 +14,9 @@ const (
 	maxFrames   = 4000 // of the parser's recursion; some ten a level of nesting
 	maxCommands = 4000
 	maxWords    = 200_000
-	maxValues   = 8   // that a variable is remembered to have
-	maxDepth    = 100 // of code within code, as in sh -c "sh -c …", and of the tree
+	maxValues   = 8           // that a variable is remembered to have
+	maxCode     = 4 * MaxText // bytes of code that are read in all, code within code included
+	maxDepth    = 40          // of code within code, as in sh -c "sh -c …", and of the tree
 )
 
 // Parse takes a text apart as the shell of that dialect would. With an error the text may run anything; with
@@ -23,6 +24,9 @@ const (
 func Parse(text string, dialect Dialect) (*Script, error) {
 	if len(text) > MaxText {
 		return nil, ErrTooLong
+	}
+	if crowded(text) {
+		return nil, ErrTooMany
 	}
 	c := &collector{dialect: dialect, top: true}
 	err := c.code(text, dialect)
@@ -44,6 +48,23 @@ func Parse(text string, dialect Dialect) (*Script, error) {
 		c.script.History = true
 	}
 	return &c.script, err
+}
+
+// crowded says whether a text has more of the characters that make commands, words and their parts than any line that
+// somebody means. It bounds what the parser can be made to allocate.
+func crowded(text string) bool {
+	var commands, words, parts int
+	for i := range len(text) {
+		switch text[i] {
+		case ';', '|', '&', '\n':
+			commands++
+		case ' ', '\t':
+			words++
+		case '$', '`', '<', '>', '(', '{', '[', '*', '?', '"', '\'', '=', '!', '+', '-':
+			parts++
+		}
+	}
+	return commands > 40_000 || words > 250_000 || parts > 100_000
 }
 
 // continued says whether a text ends with a backslash that joins the next line to it.
@@ -68,10 +89,9 @@ func (c *collector) salvage(text string) {
 		at := place{dirs: []string{Here}, moved: []string{Here}}
 		p := sh.NewParser(sh.Variant(lang), sh.RecoverErrors(maxDepth))
 		for s, err := range p.StmtsSeq(&boundedReader{rest: text}) {
-			if err != nil {
-				break
+			if err == nil { // the error comes last, and is known already; the sequence does not bear being left
+				w.stmt(s, &at)
 			}
-			w.stmt(s, &at)
 		}
 	}
 	c.depth--

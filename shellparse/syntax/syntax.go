@@ -80,15 +80,26 @@ type Command struct {
 	// Possible marks a command that runs if a value which the text only suggests turns out so; the command that it is
 	// a reading of is there too, undecided. It may be used to refuse, never to permit.
 	Possible bool
-	Code     string // not empty: it runs code that is not taken apart here; why
-	Shown    bool   // with Code: the code stands in the arguments, or in a file that they name
-	Source   string // as it was written; empty for a command inside another one's arguments
-	Shell    bool   // starts a shell that reads its commands from where the command line came from
-	Keyword  bool   // the program is a keyword or builtin of the shell by grammar (declare, let, time …)
-	Function string // the function whose body it is part of
-	NoAlias  bool   // cannot be an alias: quoted, or run by another program
-	Outside  bool   // run by another program, so that functions and builtins of the shell are not meant
+	Code     string    // not empty: it runs code that is not taken apart here; why
+	CodeIn   CodePlace // with Code: where it is
+	Source   string    // as it was written; empty for a command inside another one's arguments
+	// Interpreter says that the program runs code in some language: without a file, what it is given.
+	Interpreter bool
+	Shell       bool   // starts a shell that reads its commands from where the command line came from
+	Keyword     bool   // the program is a keyword or builtin of the shell by grammar (declare, let, time …)
+	Function    string // the function whose body it is part of
+	NoAlias     bool   // cannot be an alias: quoted, or run by another program
+	Outside     bool   // run by another program, so that functions and builtins of the shell are not meant
 }
+
+// CodePlace says where the code is that a command runs and that is not taken apart.
+type CodePlace uint8
+
+const (
+	Nowhere     CodePlace = iota // it only shows at run time
+	InArguments                  // it stands in the command's arguments
+	InFile                       // it is in a file that the arguments name
+)
 
 // Here is the directory in which the text is submitted; a directory relative to it begins with "./". A home directory
 // begins with "~". Anywhere is a directory that the text does not tell.
@@ -180,15 +191,18 @@ func (w Word) String() string {
 	return b.String()
 }
 
-// HasUnknown says whether some of the word can be any text.
-func (w Word) HasUnknown() bool {
+// HasText says whether some of the word can be any text, even other words where it is split.
+func (w Word) HasText() bool {
 	for _, p := range w.Pieces {
 		if p.Kind == Unknown {
 			return true
 		}
 	}
-	return w.Split
+	return false
 }
+
+// HasUnknown says whether the word may be another text than it shows, or several.
+func (w Word) HasUnknown() bool { return w.Split || w.HasText() }
 
 // Program is the first word.
 func (c *Command) Program() (string, bool) {

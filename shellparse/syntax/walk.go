@@ -14,6 +14,7 @@ type collector struct {
 	top     bool
 	script  Script
 	words   int
+	read    int // bytes of code
 	depth   int
 	err     error
 	values  map[string][]string // what variables may hold, as far as the text itself says
@@ -63,6 +64,12 @@ func (c *collector) codeAt(text string, dialect Dialect, at place) error {
 		return ErrTooDeep
 	}
 	defer func() { c.depth-- }()
+	if c.read += len(text); c.read > maxCode {
+		c.fail(ErrTooMany)
+	}
+	if c.err != nil {
+		return c.err
+	}
 	if dialect == Fish {
 		return c.fish(text, at)
 	}
@@ -295,7 +302,7 @@ func (w *walker) forClause(cmd *sh.ForClause, at *place) {
 				}
 			}
 		}
-		w.assigned(Assignment{Name: loop.Name.Value, Value: unknown("")}, *at)
+		w.add(Command{Assigns: []Assignment{{Name: loop.Name.Value, Value: unknown("…")}}}, *at)
 	case *sh.CStyleLoop:
 		w.nested(loop, *at)
 	}
@@ -342,6 +349,10 @@ func (w *walker) nested(n sh.Node, at place) {
 			}
 			w.within(n.Stmts, in)
 			return false
+		case *sh.ParamExp:
+			if n.Param != nil && n.Exp != nil && (n.Exp.Op == sh.AssignUnset || n.Exp.Op == sh.AssignUnsetOrNull) {
+				w.add(Command{Assigns: []Assignment{{Name: n.Param.Value, Value: unknown("…")}}}, at)
+			}
 		}
 		return true
 	})

@@ -18,8 +18,11 @@ func unknown(source string) Word {
 
 // expand turns a word of the tree into the words that the shell makes of it.
 func (w *walker) expand(word *sh.Word) []Word {
-	if !hasBrace(word) {
+	switch n := countBraces(word); {
+	case n == 0:
 		return []Word{w.word(word)}
+	case n > maxNestedBraces || w.dialect == Zsh && !balanced(word):
+		return []Word{unknown("{…}")}
 	}
 	split := &sh.Word{Parts: slices.Clone(word.Parts)}
 	if !sh.SplitBraces(split) {
@@ -39,13 +42,29 @@ func (w *walker) expand(word *sh.Word) []Word {
 	return out
 }
 
-func hasBrace(word *sh.Word) bool {
+// maxNestedBraces is how many braces a word may open before it counts as unknown: taking unclosed ones apart takes
+// the parser time that grows with their square or worse.
+const maxNestedBraces = 30
+
+// balanced says whether a word closes every brace that it opens: shells differ in what they make of one that does not.
+func balanced(word *sh.Word) bool {
+	n := 0
 	for _, p := range word.Parts {
-		if l, ok := p.(*sh.Lit); ok && strings.Contains(l.Value, "{") {
-			return true
+		if l, ok := p.(*sh.Lit); ok {
+			n += strings.Count(l.Value, "{") - strings.Count(l.Value, "}")
 		}
 	}
-	return false
+	return n == 0
+}
+
+func countBraces(word *sh.Word) int {
+	n := 0
+	for _, p := range word.Parts {
+		if l, ok := p.(*sh.Lit); ok {
+			n += strings.Count(l.Value, "{")
+		}
+	}
+	return n
 }
 
 // braces lists the words that a word with brace expressions stands for; nil when they are too many.
@@ -261,8 +280,9 @@ func (b *wordBuilder) bare(s string, first bool) {
 		switch ch := s[i]; {
 		case ch == '\\' && i+1 < len(s):
 			b.word.Quoted = true
-			i++
-			b.text.WriteByte(s[i])
+			if i++; s[i] != '\n' {
+				b.text.WriteByte(s[i])
+			}
 		case ch == '*':
 			b.glob(Star, "*")
 		case ch == '?':

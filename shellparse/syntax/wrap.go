@@ -49,10 +49,10 @@ func (r *runner) hidden(why string) {
 	}
 }
 
-// foreign notes that the command runs code which its arguments show or name, in a language that is not read here.
-func (r *runner) foreign(why string) {
+// foreign notes that the command runs code which its arguments hold or name, and which is not read here.
+func (r *runner) foreign(in CodePlace, why string) {
 	if r.self().Code == "" {
-		r.self().Shown = true
+		r.self().CodeIn = in
 	}
 	r.hidden(why)
 }
@@ -211,6 +211,7 @@ func (r *runner) shellDialect() Dialect {
 
 // shell takes apart sh, bash and their kin.
 func (r *runner) shell() {
+	r.self().Interpreter = true
 	hasCode, fromInput, i := false, false, 1
 	for ; i < len(r.words); i++ {
 		text, known := r.words[i].Known()
@@ -232,7 +233,7 @@ func (r *runner) shell() {
 			name, value, attached := strings.Cut(text, "=")
 			switch name {
 			case "--rcfile", "--init-file":
-				r.foreign("it reads commands from a file at its start")
+				r.foreign(InFile, "it reads commands from a file at its start")
 				if !attached {
 					i++
 				}
@@ -273,7 +274,7 @@ func (r *runner) shell() {
 			r.startShell()
 			return
 		}
-		r.foreign("its commands are in a file")
+		r.foreign(InFile, "its commands are in a file")
 	default:
 		r.startShell()
 	}

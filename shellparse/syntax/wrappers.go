@@ -120,6 +120,8 @@ func (r *runner) method() func() {
 		return r.printfBuiltin
 	case "read":
 		return r.read
+	case "getopts":
+		return r.getopts
 	case "export", "declare", "typeset", "local", "readonly":
 		return r.declareLike
 	case "at", "batch", "crontab":

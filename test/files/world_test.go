@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,6 +33,7 @@ import (
 	"github.com/podbastion/podbastion/agent/runtime/runtimetest"
 	"github.com/podbastion/podbastion/audit"
 	"github.com/podbastion/podbastion/auth"
+	"github.com/podbastion/podbastion/auth/throttle"
 	"github.com/podbastion/podbastion/auth/verify"
 	"github.com/podbastion/podbastion/bastion/bridge"
 	"github.com/podbastion/podbastion/bastion/route"
@@ -194,7 +194,7 @@ func (w *world) serve(t *testing.T) {
 	})
 	verifier := verify.New(roles, verify.Options{})
 	front := sshd.New(sshd.Options{
-		HostKeys: []ssh.Signer{w.key}, Keys: verifier, Secrets: verifier, Passwords: func() bool { return false }, Throttle: free{}, Sessions: sessions,
+		HostKeys: []ssh.Signer{w.key}, Keys: verifier, Secrets: verifier, Passwords: func() bool { return false }, Throttle: throttle.New(throttle.Options{}), Sessions: sessions,
 		Audit: w.log, Log: log, Metrics: sshd.NewMetrics(registry),
 		Limits: sshd.Limits{LoginGrace: time.Minute, MaxConnections: 200, MaxPerSource: 200, MaxUnauthenticated: 100, MaxChannels: 64,
 			KeepaliveInterval: 15 * time.Second, KeepaliveMisses: 3},
@@ -221,13 +221,6 @@ func (w *world) login(t *testing.T) {
 	must(t, os.WriteFile(w.path("id.pub"), []byte(public+"\n"), 0o600))
 	must(t, os.WriteFile(w.path("roles.yaml"), []byte(strings.ReplaceAll(rolesText, "KEY", public)), 0o600))
 }
-
-// free throttles nobody.
-type free struct{}
-
-func (free) Allow(auth.Account, netip.Addr) error { return nil }
-func (free) Failed(auth.Account, netip.Addr)      {}
-func (free) Succeeded(auth.Account, netip.Addr)   {}
 
 // options are those of ssh and its kin.
 func (w *world) options(more ...string) []string {

@@ -38,8 +38,12 @@ const MaxWrite = 32 << 10
 // maxControl bounds the control frames that are accepted.
 const maxControl = 64 << 10
 
-// ErrReset means that the peer gave the stream up.
-var ErrReset = errors.New("spdy: stream was reset")
+var (
+	// ErrReset means that the peer gave the stream up.
+	ErrReset = errors.New("spdy: stream was reset")
+	// ErrEnded means that the connection ended, by the peer's word or without one, while the stream was open.
+	ErrEnded = errors.New("spdy: connection ended")
+)
 
 // Conn is one connection. Streams may be used concurrently.
 type Conn struct {
@@ -186,12 +190,12 @@ func (c *Conn) fail(err error) error {
 // Close ends the connection. What was received can still be read.
 func (c *Conn) Close() { _ = c.fail(io.ErrClosedPipe) }
 
-// Serve receives until the connection is over and returns why: io.EOF after the peer ended it in order.
+// Serve receives until the connection is over and returns why: ErrEnded when the peer ended it between two frames.
 func (c *Conn) Serve() error {
 	for {
 		if err := c.receive(); err != nil {
-			if errors.Is(err, io.ErrUnexpectedEOF) {
-				err = fmt.Errorf("spdy: connection ended within a frame: %w", err)
+			if errors.Is(err, io.EOF) {
+				err = ErrEnded // never io.EOF: that is what a complete stream ends with
 			}
 			return c.fail(err)
 		}

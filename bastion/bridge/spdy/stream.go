@@ -6,7 +6,7 @@ import (
 )
 
 const (
-	minBuffer = 4 << 10
+	minBuffer = 1 << 10
 	maxBuffer = 64 << 10
 )
 

@@ -29,7 +29,7 @@ type Store interface {
 func Run(t *testing.T, open func(t *testing.T) Store) {
 	for name, test := range map[string]func(*testing.T, Store){
 		"find": find, "identity": identity, "update": update, "replace": replace, "watch": watch, "names": names,
-		"health": health, "caller's pods": callers, "wide label": wide,
+		"health": health, "caller's pods": callers, "wide label": wide, "model": model,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}

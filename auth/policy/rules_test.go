@@ -1,0 +1,251 @@
+package policy_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/podbastion/podbastion/auth"
+	"github.com/podbastion/podbastion/auth/policy"
+	"github.com/podbastion/podbastion/shellparse/syntax"
+)
+
+// verdicts of single rules: w stands for a warning, which under a denylist is always of low confidence here.
+func TestRules(t *testing.T) {
+	type test struct {
+		line string
+		want auth.Action
+	}
+	const a, d, w = auth.Allow, auth.Deny, auth.Warn
+	facts := policy.Facts{Dir: "/srv/app", Home: "/home/u"}
+	for _, group := range []struct {
+		name, rules string
+		facts       policy.Facts
+		tests       []test
+	}{
+		{"flags of a denial", `
+mode: denylist
+rules: [{id: x, action: deny, programs: [rm], flags: [-r, -f]}]`, facts, []test{
+			{"rm -rf a", d}, {"rm -fr a", d}, {"rm -r -f a", d}, {"rm a -r -f", d}, {"rm --recursive --force a", d}, {"rm -R --force a", d}, {"rm -r --fo a", d}, {"rm --recurs -f a", d}, {"rm -vrf a", d},
+			{"rm -rvf a", d}, {"rm -r a", a}, {"rm -f a", a}, {"rm a", a}, {"rm -- -r -f", a}, {"rm -r -- -f", a}, {"rm $x a", w}, {`rm "$x" a`, w}, {"rm -r $x", w}, {"rm -$x", w}, {"rm a$x", w}, {`rm "a$x"`, a}, {"sudo rm -rf a", d}, {"/bin/rm -rf a", d}, {"ls -rf", a}}},
+		{"a bundle in a rule", `
+mode: denylist
+rules: [{id: x, action: deny, programs: [rm], flags: [-rf]}]`, facts, []test{{"rm -rf a", d}, {"rm -r --force a", d}, {"rm --force -R a", d}, {"rm -r a", a}}},
+		{"a long flag in a rule", `
+mode: denylist
+rules: [{id: x, action: deny, programs: [chmod, git], flags: [--recursive, --force]}, {id: y, action: deny, programs: [git], flags: [--force]}]`, facts, []test{{"chmod -R 7 a", a}, {"chmod -Rf 7 a", a}, {"git push --force", d}, {"git push --forc", d}, {"git push --force=x", d}, {"git push --follow-tags", a}}},
+		{"flags of programs that do not bundle", `
+mode: denylist
+rules: [{id: x, action: deny, programs: [find], flags: [-delete]}]`, facts, []test{{"find . -delete", d}, {"find . -name x -delete", d}, {"find . -depth", a}, {"find . -name -d", a}}},
+		{"flags of a permission", `
+mode: allowlist
+rules: [{id: x, action: allow, programs: [ls, head], flags: [-l, -a, -n]}]`, facts, []test{{"ls", a}, {"ls -la /x", a}, {"ls -l --all", a}, {"ls -lR", d}, {"ls --recursive", d}, {"ls $x", d}, {`ls "/$x"`, a}, {"head -n5 f", a}, {"head -n 5 f", a}, {"head -5 f", d}, {"ls -- -R", a}}},
+		{"arguments of a denial", `
+mode: denylist
+rules: [{id: x, action: deny, programs: [systemctl], arguments: [stop, "re*"]}]`, facts, []test{{"systemctl stop x", d}, {"systemctl restart x", d}, {"systemctl status x", a}, {"systemctl 's'top x", d}, {"systemctl $v x", w}, {"sudo systemctl --now stop x", d}}},
+		{"arguments of a permission", `
+mode: allowlist
+rules: [{id: x, action: allow, programs: [systemctl], arguments: [status, "nginx*", {regex: "--(no-pager|full)"}]}, {id: y, action: allow, programs: [git], arguments: [log], flags: [-n, --oneline]}]`, facts, []test{
+			{"systemctl status nginx", a}, {"systemctl status --no-pager nginx-1", a}, {"systemctl status; systemctl stop nginx", d}, {"systemctl stop status", d}, {"systemctl $x", d}, {"git log --oneline -n 5", d}, {"git log --oneline", a}, {"git log -p", d}}},
+		{"paths of a denial", `
+mode: denylist
+rules: [{id: x, action: deny, paths: ["/etc/**"]}]`, facts, []test{
+			{"cat /etc/passwd", d}, {"cat /etc", d}, {"cat /etcetera", a}, {"cat /srv/../etc/passwd", d}, {"cat //etc//passwd", d}, {"cat ../../etc/passwd", d}, {"cat ../etc/passwd", a}, {"cd /etc && cat passwd", d}, {"cd /; cat etc/passwd", d}, {"cd /x; cat etc/passwd", a}, {"cd $x; cat passwd", w},
+			{"cat /et?/passwd", w}, {"cat /e*/passwd", w}, {"cat /*", w}, {"cat /tmp/*", a}, {"cat /tmp/*/../../etc/x", d}, {"cat $x", w}, {`cat "/tmp/$x"`, w}, {"cat /tmp/.*/x", w}, {"cat {/etc/passwd,x}", d}, {"echo x > /etc/hosts", d}, {"echo x >> ../../etc/hosts", d}, {"> /etc/x", d}, {"cat < /etc/passwd", d}, {"dd if=/etc/shadow of=x", d},
+			{"tar -C /etc -c .", d}, {"tar --directory=/etc -c .", d}, {"grep -f/etc/passwd x", d}, {"cp --target-directory /etc x", d}, {"echo /etc/passwd", a}, {"grep /etc/passwd x", a}, {"sudo cat /etc/shadow", d}, {"find /etc -name x", d}, {"while read l; do :; done < /etc/passwd", d}, {"cat ~/x", a}, {"cat $HOME/../../etc/passwd", d}, {"cat ~root/x", w}, {"vi +/x /etc/passwd", d}}},
+		{"paths of a permission", `
+mode: allowlist
+rules: [{id: x, action: allow, programs: [cat, ls, tail, grep, rm, cp, echo, sort], paths: ["/var/log/**", "/tmp/*", "/home/u/**"]}]`, facts, []test{
+			{"cat /var/log/a /var/log/b/c", a}, {"cat /var/log/../../etc/passwd", d}, {"cat /tmp/a", a}, {"cat /tmp/a/b", d}, {"cat /etc/passwd", d}, {"cat /var/log/a /etc/passwd", d}, {"cat x", d}, {"cd /var/log && cat x", a}, {"cd /var/log; cat x", d}, {"cd /var/log || exit; cat x", a}, {"cat /var/log/*.log", a}, {"cat /tmp/*", a}, {"cat /tmp/*/x", d},
+			{"cat /var/log/$x", d}, {"cat ~/notes", a}, {"cat $HOME/notes", a}, {"ls", d}, {"ls /var/log", a}, {"cd /var/log && ls", a}, {"cat /var/log/a | grep foo | sort", a}, {"grep -n foo /var/log/a", a}, {"grep foo /etc/passwd", d}, {"tail -n 5 /var/log/a", a}, {"tail -n5 -f /var/log/a", a}, {"echo x > /tmp/f", a}, {"echo x > /etc/f", d}, {"echo /etc/passwd", a},
+			{"sort -o /etc/passwd /tmp/a", d}, {"sort -o /tmp/b /tmp/a", a}, {"rm -rf /tmp/a", a}, {"rm -rf /", d}, {"cp -t /etc /tmp/a", d}, {"cat < /etc/passwd", d}, {"cat < /tmp/a", a}, {"cat -- /tmp/a", a}, {"cat {/tmp/a,/etc/b}", d}, {"cat {/tmp/a,/tmp/b}", a}}},
+		{"no directory known", `
+mode: denylist
+rules: [{id: x, action: deny, programs: [rm], paths: ["/srv/**"]}]`, policy.Facts{}, []test{{"rm x", w}, {"rm /srv/x", d}, {"rm /tmp/x", a}, {"rm ~/x", w}, {"cd /tmp && rm x", a}, {"cd /srv && rm x", d}, {"ls x", a}}},
+		{"anything anywhere", `
+mode: denylist
+rules: [{id: x, action: deny, programs: [rm], flags: [-r], paths: ["/**"]}]`, policy.Facts{}, []test{{"rm -r x", d}, {"rm -r *", d}, {"rm -r $x", d}, {"rm x", a}}},
+		{"regex of a denial", `
+mode: denylist
+rules: [{id: x, action: deny, regex: "DROP TABLE", anchored: false}, {id: y, action: deny, regex: "shutdown( .*)?"}]`, facts, []test{{`mysql -e "DROP TABLE x"`, d}, {"shutdown", d}, {"shutdown -h now", d}, {"ls; shutdown", d}, {"sudo shutdown", d}, {"echo x shutdown", a}, {`\shutdown`, d}}},
+		{"regex of a permission", `
+mode: allowlist
+rules: [{id: x, action: allow, regex: "git (status|log)( [^;]*)?"}]`, facts, []test{{"git status", a}, {"git log --oneline", a}, {"git push", d}, {"git log; git push", d}, {"git log $(git push)", d}, {"git log | sh", d}, {"git log > x", d}}},
+		{"first match wins", `
+mode: allowlist
+rules: [{id: x, action: deny, programs: [rm], flags: [-r]}, {id: w, action: warn, programs: [rm], paths: ["/srv/**"]}, {id: y, action: allow, programs: [rm, ls]}]`, facts, []test{{"rm a", w}, {"rm /tmp/a", a}, {"rm -r /tmp/a", d}, {"ls", a}, {"rm $x", d}, {"ls && rm /tmp/a", a}, {"ls && rm /srv/a", w}}},
+		{"an exception before a denial", `
+mode: denylist
+rules: [{id: x, action: allow, programs: [rm], paths: ["/tmp/**"]}, {id: y, action: deny, programs: [rm]}]`, facts, []test{{"rm /tmp/a", a}, {"rm /srv/a", d}, {"rm $x", d}, {"rm /tmp/$x", d}, {"rm /tmp/*", a}}},
+		{"programs by path", `
+mode: allowlist
+rules: [{id: x, action: allow, programs: [/opt/app/bin/*, ls]}]`, facts, []test{{"/opt/app/bin/run", a}, {"/opt/app/bin/../bin/run", a}, {"/opt/app/bin/../../x", d}, {"run", d}, {"/bin/ls", a}, {"/usr/local/bin/ls", a}, {"/tmp/ls", d}, {"./ls", d}, {"../../bin/ls", a}, {"~/ls", d}, {"cd /opt/app/bin && ./run", a}}},
+		{"programs by path denied", `
+mode: denylist
+rules: [{id: x, action: deny, programs: [/sbin/reboot]}, {id: y, action: deny, programs: ["mkfs*"]}]`, facts, []test{{"/sbin/reboot", d}, {"reboot", d}, {"/usr/sbin/reboot", a}, {"mkfs.ext4 /dev/x", d}, {"/sbin/mkfs", d}, {"./mkfs", d}, {"$x", w}, {"mk$x", w}, {`"ls$x"`, w}}},
+		{"wrapper and inner", `
+mode: allowlist
+rules: [{id: x, action: allow, programs: [sudo], arguments: [-u, app, -n]}, {id: y, action: allow, programs: [ls, cat, sh]}]`, facts, []test{{"sudo -n -u app ls", a}, {"sudo -u root ls", d}, {"sudo -u app id", d}, {"sudo -u app", a}, {"sh -c 'ls; cat x'", a}, {"sh -c 'ls; id'", d}, {"env ls", d}, {"command ls", a}, {"sudo -u app sh -c 'ls | cat'", a}, {"sudo -i", d}}},
+		{"shells and interpreters", `
+mode: allowlist
+rules: [{id: x, action: allow, programs: [bash, python3, ls, echo]}]`, facts, []test{{"bash", a}, {"bash -c ls", a}, {"bash x.sh", d}, {"bash < x", d}, {"ls | bash", d}, {"python3", a}, {"python3 x.py", a}, {"python3 -c 'x'", d}, {"python3 -m http.server", a}, {"echo x | python3", d}, {"python3 - < /dev/null", d}, {"bash --rcfile x", d}, {"source x", d}, {". x", d}}},
+		{"scripts and code that a rule names", `
+mode: allowlist
+rules: [{id: x, action: allow, programs: [bash, source], paths: ["/opt/s/**"]}, {id: y, action: allow, programs: [python3], arguments: ["-c", {regex: "print\\(.*\\)"}]}]`, facts, []test{{"bash /opt/s/a.sh", a}, {"bash /opt/s/../../tmp/a.sh", d}, {"bash", d}, {"bash -c ls", d}, {"source /opt/s/x", a}, {"python3 -c 'print(1)'", a}, {"python3 -c 'exit(1)'", d}, {"python3", d}, {"echo | bash /opt/s/a.sh", d}}},
+		{"builtins that need no rule", `
+mode: allowlist
+rules: [{id: x, action: allow, programs: [ls]}]`, facts, []test{{"cd /x", a}, {"exit", a}, {"true", a}, {"export A=b", a}, {"A=b", a}, {"unset A", a}, {"test -f x", a}, {"[ -f x ]", a}, {"echo x", d}, {"eval ls", d}, {"exec ls", d}, {"alias x=ls", d}, {"trap ls EXIT", d}, {"source x", d}, {"PATH=/x ls", d}, {"PATH=/x", d}, {"export PATH=/x:$PATH", d}, {"LD_PRELOAD=/x ls", d}, {"declare -x BASH_ENV=x", d},
+			{`export "$x"`, d}, {"read PATH", d}, {"read x", a}, {"printf -v PATH x", d}, {"env PATH=/x ls", d}, {"sudo test -f x", d}, {"builtin cd x", a}, {"bind -x '\"a\":ls'", d}, {"enable -f x y", d}, {"hash -p /x ls", d}, {"for PATH in /x; do ls; done", d}, {": ${PAGER:=/x}", d}, {"getopts a PATH", d}, {": > f", d}, {"./true", d}}},
+		{"redirections", `
+mode: allowlist
+rules: [{id: x, action: allow, programs: [ls, cat]}, {id: y, action: allow, programs: [">"], paths: ["/tmp/**"]}, {id: z, action: allow, programs: ["<"], paths: ["/tmp/in"]}]`, facts, []test{{"ls > /tmp/x", a}, {"ls >> /tmp/x 2>&1", a}, {"ls > /tmp/../etc/x", d}, {"ls > x", d}, {"ls > $x", d}, {"ls >| /tmp/x", a}, {"ls &> /etc/x", d}, {"ls >& /etc/x", d}, {"cat < /etc/x", a}, {"< /tmp/in", a}, {"< /etc/x", d}, {"> /tmp/x", a}, {"cat <> /etc/x", d}, {"{ ls; cat x; } > /etc/x", d}, {"ls > /dev/null", a}, {"cat > /dev/tcp/1.2.3.4/80", d}, {"(ls) 2> /etc/x", d}, {"x=$(</etc/x)", d}, {"cat x | tee /etc/y", d}}},
+		{"variables with a rule", `
+mode: allowlist
+rules: [{id: x, action: allow, programs: [ls, cat]}, {id: y, action: allow, programs: ["PATH="], arguments: ["/opt/bin:*"]}, {id: z, action: allow, programs: ["PAGER="], arguments: [cat]}]`, facts, []test{{"PATH=/opt/bin:/bin ls", a}, {"PATH=/tmp:/bin ls", d}, {"export PAGER=cat", a}, {"export PAGER=vi", d}, {"PATH=/opt/bin:$PATH", d}}},
+	} {
+		p := policy.Compile(commands(t, group.rules))
+		for _, test := range group.tests {
+			v := p.Decide(policy.Line{Text: test.line}, group.facts)
+			if v.Action != test.want {
+				t.Errorf("%s: %q gets %s (%s), want %s\n%s", group.name, test.line, v.Action, v.Reason, test.want, nodes(v))
+			}
+		}
+	}
+}
+
+func TestFileLargerThan(t *testing.T) {
+	p := policy.Compile(commands(t, `
+mode: allowlist
+rules:
+  - {id: big, action: deny, programs: [vi], fileLargerThan: 10MiB, message: use less}
+  - {id: edit, action: allow, programs: [vi, ls]}
+`))
+	const big = 10<<20 + 1
+	for _, test := range []struct {
+		line  string
+		sizes map[string]int64
+		want  auth.Action
+		needs []string
+	}{
+		{"vi /a", nil, auth.Deny, []string{"/a"}},
+		{"vi b ../c", nil, auth.Deny, []string{"/d/b", "/c"}},
+		{"vi /a", map[string]int64{"/a": 10 << 20}, auth.Allow, nil},
+		{"vi /a", map[string]int64{"/a": big}, auth.Deny, nil},
+		{"vi /a", map[string]int64{"/a": policy.Missing}, auth.Allow, nil},
+		{"vi /a", map[string]int64{"/a": policy.Unknown}, auth.Deny, nil},
+		{"vi /a /b", map[string]int64{"/a": 1, "/b": big}, auth.Deny, nil},
+		{"vi +5 /a", map[string]int64{"/a": 1, "/d/+5": policy.Missing}, auth.Allow, nil},
+		{"vi *.log", nil, auth.Deny, nil},
+		{"vi", nil, auth.Allow, nil},
+		{"ls /a", nil, auth.Allow, nil},
+		{"sudo vi /a", nil, auth.Deny, []string{"/a"}},
+	} {
+		v := p.Decide(policy.Line{Text: test.line}, policy.Facts{Dir: "/d", Sizes: test.sizes})
+		if test.line == "sudo vi /a" {
+			v.Action = auth.Deny // no rule allows sudo; only the question matters
+		}
+		if v.Action != test.want || !slices.Equal(v.Needs, test.needs) {
+			t.Errorf("%q with %v: %s, needs %q; want %s, %q", test.line, test.sizes, v.Action, v.Needs, test.want, test.needs)
+		}
+	}
+}
+
+func TestEvidence(t *testing.T) {
+	allowlist, denylist := policy.Compile(commands(t, without)), policy.Compile(commands(t, with))
+	for _, test := range []struct {
+		name        string
+		line        policy.Line
+		allow, deny auth.Action
+	}{
+		{"unseen", policy.Line{Unseen: true}, auth.Deny, auth.Warn},
+		{"unseen with a text", policy.Line{Unseen: true, Text: "ls"}, auth.Deny, auth.Warn},
+		{"empty", policy.Line{}, auth.Allow, auth.Allow},
+		{"blank", policy.Line{Text: " \t"}, auth.Allow, auth.Allow},
+		{"unparsable", policy.Line{Text: "ls )"}, auth.Deny, auth.Warn},
+		{"denied before a fault", policy.Line{Text: "touch F\n)"}, auth.Deny, auth.Deny},
+		{"too deep", policy.Line{Text: deep()}, auth.Deny, auth.Warn},
+		{"unfinished", policy.Line{Text: "{"}, auth.Deny, auth.Warn},
+		{"unfinished, to be continued", policy.Line{Text: "{", Continues: true}, auth.Allow, auth.Allow},
+		{"continued", policy.Line{Text: "touch F", Before: "{", Continues: true}, auth.Deny, auth.Deny},
+		{"continued well", policy.Line{Text: "}", Before: "{\nls", Continues: true}, auth.Allow, auth.Allow},
+		{"second half of a word", policy.Line{Text: "uch F", Before: `to\`, Continues: true}, auth.Deny, auth.Deny},
+		{"backslash at the end", policy.Line{Text: `ls \`, Continues: true}, auth.Allow, auth.Allow},
+		{"quote that goes on", policy.Line{Text: `"; touch F`, Before: `echo "a`, Continues: true}, auth.Deny, auth.Deny},
+		{"text in an open quote", policy.Line{Text: `touch F`, Before: `echo "a`, Continues: true}, auth.Allow, auth.Allow},
+		{"the shell saw no open quote", policy.Line{Text: `touch F`, Before: "ls )", Continues: true}, auth.Deny, auth.Deny},
+		{"exec is never continued", policy.Line{Text: "{", Continues: true, Exec: true}, auth.Deny, auth.Warn},
+		{"history mark in an exec", policy.Line{Text: `echo "a!b"`, Exec: true}, auth.Allow, auth.Allow},
+		{"renamed copy", policy.Line{Text: "cp /bin/touch x; ./x F"}, auth.Deny, auth.Allow}, // what a denylist cannot see
+	} {
+		if v := allowlist.Decide(test.line, policy.Facts{}); v.Action != test.allow {
+			t.Errorf("%s under an allowlist: %s (%s), want %s", test.name, v.Action, v.Reason, test.allow)
+		}
+		if v := denylist.Decide(test.line, policy.Facts{}); v.Action != test.deny {
+			t.Errorf("%s under a denylist: %s (%s), want %s", test.name, v.Action, v.Reason, test.deny)
+		}
+	}
+	if v := allowlist.Decide(policy.Line{Text: "ls", Unsure: true}, policy.Facts{}); v.Confidence != policy.Low {
+		t.Errorf("an unsure line is decided with confidence %s", v.Confidence)
+	}
+	if v := allowlist.Decide(policy.Line{Text: "to\\", Continues: true}, policy.Facts{}); !v.Incomplete {
+		t.Errorf("a line that goes on is not said to: %+v", v)
+	}
+}
+
+func deep() string {
+	s := "ls"
+	for range 3000 {
+		s = "(" + s + ")"
+	}
+	return s
+}
+
+// Names that the session defined earlier stand for their code.
+func TestDefined(t *testing.T) {
+	allowlist, denylist := policy.Compile(commands(t, without)), policy.Compile(commands(t, with))
+	for _, test := range []struct {
+		name        string
+		define      syntax.Definition
+		line        string
+		allow, deny auth.Action
+	}{
+		{"alias of a permitted program", syntax.Definition{Name: "ll", Alias: true, Code: "ls -l"}, "ll /tmp", auth.Allow, auth.Allow},
+		{"alias of a forbidden one", syntax.Definition{Name: "x", Alias: true, Code: "touch"}, "x F", auth.Deny, auth.Deny},
+		{"alias in a permitted name", syntax.Definition{Name: "ls", Alias: true, Code: "touch F;ls"}, "ls", auth.Deny, auth.Deny},
+		{"alias of its own name", syntax.Definition{Name: "ls", Alias: true, Code: "ls --color"}, "ls /tmp", auth.Allow, auth.Allow},
+		{"alias that runs its arguments", syntax.Definition{Name: "s", Alias: true, Code: "sudo "}, "s touch F", auth.Deny, auth.Deny},
+		{"alias of unknown value", syntax.Definition{Name: "x", Alias: true}, "x F", auth.Deny, auth.Warn},
+		{"unknown alias", syntax.Definition{Alias: true}, "ls", auth.Deny, auth.Warn},
+		{"function", syntax.Definition{Name: "f", Code: "{ ls; }"}, "f", auth.Allow, auth.Allow},
+		{"function that is forbidden", syntax.Definition{Name: "ls", Code: "{ touch F; }"}, "ls", auth.Deny, auth.Deny},
+		{"function that runs its arguments", syntax.Definition{Name: "f", Code: `{ "$@"; }`}, "f touch F", auth.Deny, auth.Deny},
+		{"function that calls itself", syntax.Definition{Name: "f", Code: "{ f; }"}, "f", auth.Deny, auth.Allow},
+		{"not meant by another program", syntax.Definition{Name: "ls", Code: "{ touch F; }"}, "env ls", auth.Allow, auth.Allow},
+	} {
+		facts := policy.Facts{Defined: map[string]syntax.Definition{test.define.Name: test.define}}
+		if v := allowlist.Decide(policy.Line{Text: test.line}, facts); v.Action != test.allow {
+			t.Errorf("%s under an allowlist: %s (%s), want %s", test.name, v.Action, v.Reason, test.allow)
+		}
+		if v := denylist.Decide(policy.Line{Text: test.line}, facts); v.Action != test.deny {
+			t.Errorf("%s under a denylist: %s (%s), want %s", test.name, v.Action, v.Reason, test.deny)
+		}
+	}
+	v := denylist.Decide(policy.Line{Text: "alias x='ls -l'; f() { ls; }"}, policy.Facts{})
+	want := []syntax.Definition{{Name: "x", Alias: true, Code: "ls -l"}, {Name: "f", Code: "{ ls; }"}}
+	if !slices.Equal(v.Defines, want) {
+		t.Errorf("defines %+v, want %+v", v.Defines, want)
+	}
+}
+
+func TestStartsShell(t *testing.T) {
+	p := policy.Compile(commands(t, `
+mode: denylist
+rules: [{id: x, action: deny, programs: [touch]}]`))
+	for line, want := range map[string]bool{
+		"bash": true, "sh -i": true, "exec bash": true, "sudo -i": true, "sudo -s": true, "su": true, "su - app": true, "busybox sh": true, "chroot /x": true, "env bash --norc": true, "sh -s": true, "zsh -l": true, "fish": true,
+		"unshare -r": true, "nsenter -t 1 -m": true, "script /dev/null": true, "sudo su -": true, "ls": false, "sh -c ls": false, "sh x.sh": false, "echo ls | sh": false, "sh < x": false, "su -c ls": false, "sudo ls": false, "bash -c bash": true, "ls; bash": true,
+	} {
+		if v := p.DecideExec(policy.Facts{}, line); v.StartsShell != want {
+			t.Errorf("%q starts a shell: %v", line, v.StartsShell)
+		}
+	}
+}

@@ -1,0 +1,208 @@
+package syntax
+
+import (
+	"slices"
+	"strings"
+)
+
+func (r *runner) eval() {
+	words := r.words[1:]
+	if len(words) > 0 {
+		if t, _ := words[0].Known(); t == "--" {
+			words = words[1:]
+		}
+	}
+	at := r.at
+	at.via = append(slices.Clone(at.via), "eval")
+	word := joined(words)
+	for _, w := range words {
+		word.Split = word.Split || w.Split
+	}
+	r.self().Own = 1
+	r.code(word, r.dialect, at)
+}
+
+func (r *runner) source() {
+	if len(r.words) < 2 {
+		return
+	}
+	if t, _ := r.words[1].Known(); t == "/dev/stdin" {
+		r.startShell()
+		r.self().Shell = false
+		if r.at.input.kind == inherited {
+			r.hidden("its commands come from the terminal")
+		}
+		return
+	}
+	r.foreign(InFile, "its commands are in a file")
+}
+
+func (r *runner) trap() {
+	i := 1
+	for ; i < len(r.words); i++ {
+		t, ok := r.words[i].Known()
+		if !ok || t == "-" || !strings.HasPrefix(t, "-") {
+			break
+		}
+		if t == "--" {
+			i++
+			break
+		}
+	}
+	if i >= len(r.words) || i+1 >= len(r.words) && r.dialect != Zsh {
+		return // a list, or a reset
+	}
+	if t, ok := r.words[i].Known(); ok && (t == "-" || t == "") {
+		return
+	}
+	at := r.at
+	at.via = append(slices.Clone(at.via), "trap")
+	at.input = input{}
+	at.dirs = []string{Anywhere}
+	r.code(r.words[i], r.dialect, at)
+}
+
+// alias defines names; their values are judged as the commands that they begin.
+func (r *runner) alias() {
+	if name, ok := r.words[min(1, len(r.words)-1)].Known(); ok && r.dialect == Fish && len(r.words) > 2 && !strings.Contains(name, "=") {
+		r.words = []Word{r.words[0], glued(Text(name+"="), joined(r.words[2:]))}
+	}
+	for _, w := range r.words[1:] {
+		text, ok := w.Known()
+		if !ok {
+			if !strings.HasPrefix(w.Prefix(), "-") {
+				r.define(Definition{Alias: true})
+				r.hidden("what it defines is only known at run time")
+			}
+			continue
+		}
+		name, value, isDefinition := strings.Cut(text, "=")
+		if !isDefinition {
+			continue
+		}
+		r.define(Definition{Name: name, Alias: true, Code: value})
+		at := r.at
+		at.via = append(slices.Clone(at.via), "alias")
+		at.dirs = []string{Anywhere}
+		at.input = input{kind: piped}
+		if strings.TrimSpace(value) == "" {
+			continue
+		}
+		r.code(Text(value+" "+hole), r.dialect, at)
+		r.fill(r.index+1, []Word{unknown("…")})
+	}
+}
+
+func (r *runner) hash() {
+	g := grammar{short: "lrdtp:"}
+	p := g.parse(r.words[1:])
+	if target, ok := p.value("-p"); ok || !p.clear {
+		for _, w := range r.words[min(1+p.rest, len(r.words)):] {
+			name, _ := w.Known()
+			code, _ := target.Known()
+			r.define(Definition{Name: name, Alias: true, Code: code})
+		}
+		if t, known := target.Known(); known {
+			r.runWords([]Word{Text(t), unknown("…")}, r.below())
+		} else {
+			r.hidden("what it names is only known at run time")
+		}
+	}
+}
+
+func (r *runner) complete() {
+	for i, w := range r.words {
+		if t, _ := w.Known(); (t == "-C" || t == "-F") && i+1 < len(r.words) {
+			r.code(r.words[i+1], r.dialect, r.below())
+		}
+	}
+}
+
+func (r *runner) mapfile() {
+	p := grammar{short: "d:n:O:s:tu:C:c:"}.parse(r.words[1:])
+	if c, ok := p.value("-C"); ok {
+		r.code(c, r.dialect, r.below())
+	}
+	for _, w := range r.words[min(1+p.rest, len(r.words)):] {
+		r.assignedName(w)
+	}
+}
+
+func (r *runner) bind() {
+	for _, w := range r.words[1:] {
+		if t, ok := w.Known(); !ok || !strings.HasPrefix(t, "-") || t == "-x" || t == "-f" {
+			r.foreign(InArguments, "it binds keys to commands")
+		}
+	}
+}
+
+func (r *runner) printfBuiltin() {
+	if len(r.words) > 2 {
+		if t, _ := r.words[1].Known(); t == "-v" {
+			r.assignedName(r.words[2])
+		}
+	}
+}
+
+func (r *runner) read() {
+	p := grammar{short: "ersa:d:i:n:N:p:t:u:"}.parse(r.words[1:])
+	if a, ok := p.value("-a"); ok {
+		r.assignedName(a)
+	}
+	for _, w := range r.words[min(1+p.rest, len(r.words)):] {
+		r.assignedName(w)
+	}
+}
+
+// getopts sets the variable that its second operand names.
+func (r *runner) getopts() {
+	if len(r.words) > 2 {
+		r.assignedName(r.words[2])
+	}
+}
+
+// assignedName notes that a variable is set to what only shows at run time.
+func (r *runner) assignedName(w Word) {
+	name, _ := w.Known()
+	name, _, _ = strings.Cut(name, "[")
+	r.self().Assigns = append(r.self().Assigns, Assignment{Name: name, Value: unknown("…")})
+}
+
+func (r *runner) declareLike() {
+	r.declared(r.self())
+}
+
+func glued(a, b Word) Word {
+	return Word{Pieces: slices.Concat(a.Pieces, b.Pieces), Split: a.Split || b.Split}
+}
+
+// fishSet is fish's assignment: set [-options] NAME VALUE…
+func (r *runner) fishSet() {
+	i := 1
+	for ; i < len(r.words) && strings.HasPrefix(r.words[i].Prefix(), "-"); i++ {
+		if t, _ := r.words[i].Known(); t == "-q" || t == "-S" || t == "-n" || t == "--query" || t == "--show" || t == "--names" {
+			return
+		}
+	}
+	if i >= len(r.words) {
+		return
+	}
+	name, _ := r.words[i].Known()
+	for _, w := range r.words[i+1:] {
+		if text, ok := w.Known(); ok {
+			r.value(name, text)
+		}
+	}
+	value := joined(r.words[i+1:])
+	r.self().Assigns = append(r.self().Assigns, Assignment{Name: name, Value: value})
+}
+
+// markShellOwn says that what the builtin runs is looked up by the shell itself.
+func (r *runner) markShellOwn() {
+	for i := r.index + 1; i < len(r.script.Commands); i++ {
+		if len(r.script.Commands[i].Via) == len(r.at.via)+1 {
+			r.script.Commands[i].Outside = r.at.outside
+			r.script.Commands[i].NoAlias = true
+		}
+	}
+}
