@@ -145,7 +145,9 @@ func TestInterruptsAreNotDelayed(t *testing.T) {
 	time.Sleep(100 * time.Millisecond)
 	began := time.Now()
 	w.keys("\x03")
-	w.wait("interrupt", func() bool { return strings.Contains(w.screen.String(), "^C") || strings.Count(w.screen.String(), ">> ") > 1 })
+	w.wait("interrupt", func() bool {
+		return strings.Contains(w.screen.String(), "^C") || strings.Count(w.screen.String(), ">> ") > 1
+	})
 	if took := time.Since(began); took > 2*time.Second {
 		t.Errorf("the interrupt took %v", took)
 	}
