@@ -92,6 +92,7 @@ type Tracker struct {
 	fish     bool   // fish was seen: its marks are its own
 	output   []byte // the rest of what Output is working on
 	lf       lastFeed
+	told     bool // somebody who knows says that a shell has the terminal
 
 	lines []Line
 }
@@ -193,7 +194,7 @@ func (t *Tracker) multiplexed(b byte) bool {
 }
 
 // foreign tells that a program owns the whole screen, so that keys are nobody's command line.
-func (t *Tracker) foreign() bool { return t.screen.Alt() && t.shells.container == "" }
+func (t *Tracker) foreign() bool { return !t.told && t.screen.Alt() && t.shells.container == "" }
 
 func (t *Tracker) key(b byte) {
 	if !t.edit.started {
@@ -363,6 +364,9 @@ func (t *Tracker) Pending() Line {
 	r := t.read(keys, t.lastRow(), true)
 	return t.line(r)
 }
+
+// Foreground tells what the node says: a shell has the terminal, whatever the screen looks like.
+func (t *Tracker) Foreground(shell bool) { t.told = shell }
 
 // Prompt is the text before the line that is being edited; empty before its first key.
 func (t *Tracker) Prompt() string { return t.edit.prompt }
