@@ -60,8 +60,8 @@ type Bastion struct {
 
 // New composes a bastion from its configuration: it reads what files it names, and takes the addresses that it listens
 // on. Nothing is served before Run.
-func New(c Config, p Parts) (b *Bastion, err error) {
-	b = &Bastion{c: c, log: p.Log, registry: prometheus.NewRegistry()}
+func New(c Config, p Parts) (_ *Bastion, err error) {
+	b := &Bastion{c: c, log: p.Log, registry: prometheus.NewRegistry()}
 	defer func() {
 		if err != nil {
 			b.close()
