@@ -132,7 +132,7 @@ func (e *executor) ExecInContainer(_ context.Context, _, _, _ string, argv []str
 	live, ctx := e.live, e.live.ctx
 	defer e.server.watcher.add(e.conn, func() { live.cancel(errors.New("the bastion's connection is gone")) })()
 	log := e.server.o.Log.WithFields(logrus.Fields{
-		"session": e.grant.Session, "account": e.grant.Account, "container": e.container.Key.String(),
+		"session": e.grant.Session, "account": e.grant.Account, "container": e.container.String(),
 	})
 	p, err := e.server.o.Runtime.Exec(ctx, e.container, runtime.Spec{
 		Session: e.grant.Session, Argv: argv, Env: e.env, User: e.grant.User, TTY: terminal, Size: e.size, Modes: e.modes,

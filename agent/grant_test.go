@@ -63,7 +63,7 @@ func ask(t *testing.T, c *http.Client, a *agenttest.Agent, method, path, token s
 }
 
 // good is a grant that is honoured.
-func good(a *agenttest.Agent) grant.Grant {
+func good() grant.Grant {
 	return grant.Grant{
 		Session: rand.Text(), Account: "alice", Cluster: agenttest.Cluster, Node: agenttest.Node, Kind: grant.Exec,
 		Namespace: "shop", Pod: "web-1", UID: "uid-1", Container: "app",
@@ -89,11 +89,11 @@ func TestRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	but := func(change func(*grant.Grant)) string {
-		g := good(a)
+		g := good()
 		change(&g)
 		return sign(t, a.Signer, g)
 	}
-	used := sign(t, a.Signer, good(a))
+	used := sign(t, a.Signer, good())
 	if code, text := ask(t, c, a, "POST", execPath, used); code != http.StatusSwitchingProtocols {
 		t.Fatalf("a good grant: %d %s", code, text)
 	}
@@ -105,7 +105,7 @@ func TestRefusals(t *testing.T) {
 		{"not a grant", execPath, "nonsense", "malformed"},
 		{"body of another", execPath, other + "." + signature, "bad signature"},
 		{"cut off", execPath, body + "." + signature[:80], "malformed"},
-		{"signed by a stranger", execPath, sign(t, grant.NewSigner(stranger), good(a)), "unknown key"},
+		{"signed by a stranger", execPath, sign(t, grant.NewSigner(stranger), good()), "unknown key"},
 		{"used before", execPath, used, "used before"},
 		{"expired", execPath, but(func(g *grant.Grant) {
 			g.NotBefore, g.Expires = time.Now().Add(-time.Hour), time.Now().Add(-59*time.Minute)
@@ -154,7 +154,7 @@ func TestDotSegments(t *testing.T) {
 	c := client(t, a.TLS)
 	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	for _, path := range []string{"/exec/shop/../web-1/app?command=true&output=1", "/exec/shop/web-1/app/../../x", "/exec//web-1/app"} {
-		if code, text := ask(t, c, a, "GET", path, sign(t, a.Signer, good(a))); code/100 != 3 && code/100 != 4 {
+		if code, text := ask(t, c, a, "GET", path, sign(t, a.Signer, good())); code/100 != 3 && code/100 != 4 {
 			t.Errorf("%s: %d %s", path, code, text)
 		}
 	}
@@ -190,7 +190,7 @@ func TestCertificates(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		req.Header.Set("Authorization", "Bearer "+sign(t, a.Signer, good(a)))
+		req.Header.Set("Authorization", "Bearer "+sign(t, a.Signer, good()))
 		if resp, err := c.Do(req); err == nil {
 			_ = resp.Body.Close()
 			t.Errorf("certificate %s: answer %d", name, resp.StatusCode)
@@ -206,7 +206,7 @@ func TestCertificates(t *testing.T) {
 
 func TestForwardOnlyToGrantedPorts(t *testing.T) {
 	a := agenttest.Start(t)
-	g := good(a)
+	g := good()
 	g.Kind, g.Container, g.Ports = grant.Forward, "", []uint16{8080}
 	if !g.AllowsPort(8080) || g.AllowsPort(8081) {
 		t.Fatal("the grant is not what the test means")
@@ -241,7 +241,7 @@ func TestBadRequests(t *testing.T) {
 		"environment without a value": "?command=true&output=1&env=x", "modes of another encoding": "?command=true&output=1&modes=%2f",
 		"empty command": "?output=1&" + url.Values{"nothing": {"1"}}.Encode(),
 	} {
-		if code, text := ask(t, c, a, "GET", "/exec/shop/web-1/app"+query, sign(t, a.Signer, good(a))); code != http.StatusBadRequest {
+		if code, text := ask(t, c, a, "GET", "/exec/shop/web-1/app"+query, sign(t, a.Signer, good())); code != http.StatusBadRequest {
 			t.Errorf("%s: %d %s", name, code, text)
 		}
 	}

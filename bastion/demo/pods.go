@@ -114,14 +114,14 @@ func (f *engineFeeder) Run(ctx context.Context) error {
 func describe(list []runtime.Container) string {
 	var lines []string
 	for _, c := range list {
-		lines = append(lines, c.ID+" "+c.Key.String()+" "+c.UID)
+		lines = append(lines, c.ID+" "+c.String()+" "+c.UID)
 	}
 	slices.Sort(lines)
 	return strings.Join(lines, "\n")
 }
 
 func enginePods(list []runtime.Container, seen map[string]time.Time) []*target.Pod {
-	slices.SortFunc(list, func(a, b runtime.Container) int { return strings.Compare(a.Key.String(), b.Key.String()) })
+	slices.SortFunc(list, func(a, b runtime.Container) int { return strings.Compare(a.String(), b.String()) })
 	byUID := map[string]*target.Pod{}
 	var pods []*target.Pod
 	for _, c := range list {

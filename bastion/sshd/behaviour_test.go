@@ -303,6 +303,35 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+func TestPicker(t *testing.T) {
+	key, line := newKey(t)
+	b := start(t, account("alice", line)+rolesHead, nil)
+	b.pods.set(pod("shop", "web-0", "uid-1"), pod("shop", "web-1", "uid-3"), pod("bank", "vault-0", "uid-2"))
+	x := shell(t, b.login(t, "alice", ssh.PublicKeys(key)))
+	x.sees(t, "web-1")
+	if strings.Contains(x.out.String(), "vault") {
+		t.Error("the picker shows what alice may not reach")
+	}
+	if err := x.s.WindowChange(44, 122); err != nil {
+		t.Fatal(err)
+	}
+	x.types(t, "web-1\recho in; stty size\n")
+	x.sees(t, "in\r\n44 122\r\n")
+	if s := b.bridge.last(t); s.Target.UID != "uid-3" {
+		t.Errorf("went to %+v", s.Target)
+	}
+	x.types(t, "exit 4\n")
+	if got := status(x.s.Wait()); got != 4 {
+		t.Errorf("exit %d", got)
+	}
+	x = shell(t, b.login(t, "alice", ssh.PublicKeys(key)))
+	x.sees(t, "web-1")
+	x.types(t, "\x03")
+	if got := status(x.s.Wait()); got != 130 {
+		t.Errorf("left with %d", got)
+	}
+}
+
 func TestNoShell(t *testing.T) {
 	b, c := alice(t, nil)
 	b.bridge.facts.Shell, b.bridge.facts.Shells = "", nil

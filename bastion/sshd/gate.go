@@ -131,6 +131,7 @@ type conn struct {
 	heard    atomic.Int64 // when the last byte came, in nanoseconds
 	alive    sync.Once    // starts the keepalive
 	channels atomic.Int32
+	first    atomic.Bool // a session was opened already
 	noMore   atomic.Bool // the client promised to open no more sessions
 	notes    notes
 }

@@ -404,9 +404,8 @@ func (t *Tracker) scrolled(r *reading) bool {
 	return false
 }
 
-// readUnknown reads a line whose beginning was not seen, because its keys were sent before its prompt was shown: the
-// text is what the keys give, at the end of the row, or what follows a prompt that is known. It tells how many keys the
-// line takes, 0 when this row is no line.
+// readUnknown reads a line whose beginning was not seen, because its keys were sent before its prompt was shown. It tells
+// how many keys the line takes, 0 when this row is no line.
 func (t *Tracker) readUnknown(end int) (reading, int) {
 	s := t.rowText(end)
 	if t.open && t.echo.skewed && !t.echo.broken {
@@ -418,49 +417,57 @@ func (t *Tracker) readUnknown(end int) (reading, int) {
 			s = t.rowText(last)
 		})
 	}
-	rest := t.queue
-	took := 0
-	var first reading
-	firstTook := 0
+	r, n := t.behindPrompt(s, t.queue)
+	if n == 0 && t.open {
+		if n, _ = boundary(t.queue); n > 0 {
+			r = reading{text: s, seen: s}
+		}
+	}
+	return r, n
+}
+
+// behindPrompt finds in a row the line that keys give: at its end, or behind a prompt that is known. It tells how many
+// keys up to and including an accepting one that takes, 0 when the row holds no such line.
+func (t *Tracker) behindPrompt(s string, keys []byte) (reading, int) {
+	prompt, rest, ok := t.shells.split(s, t.open)
+	first, firstTook, took := reading{}, 0, 0
 	for range maxLimbo {
-		n, accepts := boundary(rest)
+		n, accepts := boundary(keys[took:])
 		if n == 0 {
 			break
 		}
+		one := keys[took : took+n-1]
 		took += n
-		if accepts {
-			for _, g := range t.guesses() {
-				m := t.replay(rest[:n-1], g.kind, g.vi)
-				if m.sure && len(m.text) > 0 && endsWith(s, m.shows()) {
-					t.kind, t.vi, t.kills = g.kind, g.vi, m.kills
-					p := s[:len(s)-matchLen(s, m.shows())]
-					return reading{text: encode(m.text), seen: s, keys: m.text, prompt: p, sure: true, matched: true}, took
-				}
+		if !accepts {
+			continue
+		}
+		for _, g := range t.guesses() {
+			m := t.replay(one, g.kind, g.vi)
+			k := matchLen(s, m.shows())
+			if !m.sure || len(m.text) == 0 || k == 0 || g.kind == cooked && ok && k > len(rest) {
+				continue
 			}
-			if firstTook == 0 {
-				firstTook = took
-				m := t.replay(rest[:n-1], t.kind, t.vi)
-				first = reading{seen: s, keys: m.text, sure: m.sure}
+			t.kind, t.vi, t.kills = g.kind, g.vi, m.kills
+			p := s[:len(s)-k]
+			if !t.open {
+				p = t.shells.suffix(p)
+			}
+			return reading{text: encode(m.text), seen: s, keys: m.text, prompt: p, sure: true, matched: true}, took
+		}
+		if firstTook == 0 {
+			firstTook = took
+			m := t.replay(one, readline, t.vi)
+			first = reading{seen: rest, text: rest, prompt: prompt, keys: m.text, sure: m.sure}
+			if m.sure && prompt+rest != s && similarity(m.text, rest) > 0.8 {
+				first.text = encode(m.text) // drawn in the wrong columns
 			}
 		}
-		rest = rest[n:]
 		t.edit.based = false
 	}
-	p, ok := t.shells.prefix(s, t.open)
-	if !ok && t.shells.known(s, t.open) {
-		p, ok = s, true
+	if !ok {
+		return reading{}, 0
 	}
-	switch {
-	case ok:
-		first.prompt = p
-		first.text = s[len(p):]
-		return first, firstTook
-	case t.open && firstTook > 0:
-		first.prompt = ""
-		first.text = s
-		return first, firstTook
-	}
-	return reading{}, 0
+	return first, firstTook
 }
 
 // find looks for where a line begins whose first keys were sent before its prompt was shown: what stands before the text

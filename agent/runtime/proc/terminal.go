@@ -192,8 +192,8 @@ func reads(pid int, terminal os.FileInfo) (bool, error) {
 	if len(f) < 9 {
 		return false, nil
 	}
-	number, err := strconv.ParseInt(f[0], 10, 64)
-	if err != nil || number < 0 {
+	number, _ := strconv.ParseInt(f[0], 10, 64) // -1: blocked, but not in a system call
+	if number < 0 {
 		return false, nil
 	}
 	var args [3]uint64

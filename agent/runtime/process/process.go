@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/creack/pty"
-	"golang.org/x/sys/unix"
 
 	"github.com/podbastion/podbastion/agent/runtime"
 	"github.com/podbastion/podbastion/agent/runtime/proc"
@@ -241,7 +240,7 @@ func (p *process) Wait(ctx context.Context) (runtime.Exit, error) {
 	}
 	if status.Signaled() {
 		return runtime.Exit{
-			Code: 128 + int(status.Signal()), Signal: proc.SignalName(unix.Signal(status.Signal())), CoreDumped: status.CoreDump(),
+			Code: 128 + int(status.Signal()), Signal: proc.SignalName(status.Signal()), CoreDumped: status.CoreDump(),
 		}, nil
 	}
 	return runtime.Exit{Code: status.ExitStatus()}, nil

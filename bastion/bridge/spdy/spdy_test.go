@@ -19,7 +19,7 @@ import (
 )
 
 // pair is a connection of ours with the library that the agent's server is made of at the other end.
-func pair(t testing.TB, handle spdystream.StreamHandler) (*spdy.Conn, *spdystream.Connection) {
+func pair(t testing.TB, handle spdystream.StreamHandler) *spdy.Conn {
 	near, far := net.Pipe()
 	server, err := spdystream.NewConnection(far, true)
 	if err != nil {
@@ -31,10 +31,10 @@ func pair(t testing.TB, handle spdystream.StreamHandler) (*spdy.Conn, *spdystrea
 	go func() { done <- c.Serve() }()
 	t.Cleanup(func() {
 		c.Close()
-		<-done
+		_ = <-done // told to whoever reads a stream
 		_ = far.Close()
 	})
-	return c, server
+	return c
 }
 
 func TestMain(m *testing.M) {
@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 func TestHeadersReachThePeer(t *testing.T) {
 	var mu sync.Mutex
 	var got []http.Header
-	c, _ := pair(t, func(s *spdystream.Stream) {
+	c := pair(t, func(s *spdystream.Stream) {
 		mu.Lock()
 		got = append(got, s.Headers())
 		mu.Unlock()
@@ -57,7 +57,7 @@ func TestHeadersReachThePeer(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, s := range streams {
-			if _, err := s.Read(make([]byte, 1)); err != io.EOF {
+			if _, err := s.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 				t.Fatalf("the peer's end reads as %v", err)
 			}
 		}
@@ -74,7 +74,7 @@ func TestHeadersReachThePeer(t *testing.T) {
 }
 
 func TestEchoOfManySizes(t *testing.T) {
-	c, _ := pair(t, func(s *spdystream.Stream) {
+	c := pair(t, func(s *spdystream.Stream) {
 		_ = s.SendReply(http.Header{}, false)
 		go func() {
 			_, _ = io.CopyBuffer(struct{ io.Writer }{s}, s, make([]byte, 50_000))
@@ -168,7 +168,7 @@ func TestEndsAreToldApart(t *testing.T) {
 
 // What nobody wants holds nothing back.
 func TestDiscard(t *testing.T) {
-	c, _ := pair(t, func(s *spdystream.Stream) {
+	c := pair(t, func(s *spdystream.Stream) {
 		_ = s.SendReply(http.Header{}, false)
 		go func() {
 			if s.Headers().Get("kind") == "flood" {

@@ -1,6 +1,7 @@
 package spdy
 
 import (
+	"errors"
 	"io"
 	"sync"
 )
@@ -119,7 +120,7 @@ func (s *Stream) writable() error {
 	switch {
 	case s.closed:
 		return io.ErrClosedPipe
-	case s.over == ErrReset:
+	case errors.Is(s.over, ErrReset):
 		return ErrReset
 	}
 	return s.conn.err
@@ -130,7 +131,7 @@ func (s *Stream) CloseWrite() error {
 	s.conn.mu.Lock()
 	was, err := s.closed, s.conn.err
 	s.closed = true
-	reset := s.over == ErrReset
+	reset := errors.Is(s.over, ErrReset)
 	s.conn.mu.Unlock()
 	if was || reset {
 		return nil
@@ -155,7 +156,7 @@ func (s *Stream) Discard() {
 func (s *Stream) Reset() error {
 	s.Discard()
 	s.conn.mu.Lock()
-	done, err := s.closed && s.over != nil || s.over == ErrReset, s.conn.err
+	done, err := s.closed && s.over != nil || errors.Is(s.over, ErrReset), s.conn.err
 	s.closed = true
 	if s.over == nil {
 		s.over = ErrReset
