@@ -458,13 +458,17 @@ func (t *Tracker) behindPrompt(s string, keys []byte) (reading, int) {
 			firstTook = took
 			m := t.replay(one, readline, t.vi)
 			first = reading{seen: rest, text: rest, prompt: prompt, keys: m.text, sure: m.sure}
-			if m.sure && prompt+rest != s && similarity(m.text, rest) > 0.8 {
+			switch {
+			case !m.sure || t.open:
+			case prompt+rest != s && similarity(m.text, rest) > 0.8:
 				first.text = encode(m.text) // drawn in the wrong columns
+			default:
+				firstTook = -1 // the row is something else
 			}
 		}
 		t.edit.based = false
 	}
-	if !ok {
+	if !ok || firstTook < 0 {
 		return reading{}, 0
 	}
 	return first, firstTook
