@@ -375,7 +375,7 @@ func (t *Tracker) reconcile(r *reading, keys []byte) {
 		r.text = ""
 	case r.pending && strings.HasPrefix(typed, shown) && !t.edit.output:
 		r.text = typed
-	case r.spoilt && t.open:
+	case r.spoilt && t.open && t.edit.shown:
 		r.text = typed
 	case t.scrolled(r):
 		r.text = typed
@@ -515,6 +515,9 @@ func (t *Tracker) place(line, n int) screen.Pos {
 func (t *Tracker) resync() {
 	end := t.lastRow()
 	r := t.read(t.queue, end, true)
+	if r.matched && r.sure && len(r.keys) > 0 {
+		t.edit.shown = true
+	}
 	if r.blind || t.edit.disturbed || r.matched && r.sure || halfKey(t.queue) {
 		return
 	}
@@ -536,6 +539,7 @@ func (t *Tracker) resync() {
 	} else {
 		t.adopt()
 	}
+	t.edit.shown = true
 	_, accepts := boundary(t.queue)
 	t.edit.entered = accepts
 	t.edit.based, t.edit.lost = true, false
