@@ -375,7 +375,7 @@ func (t *Tracker) reconcile(r *reading, keys []byte) {
 		r.text = ""
 	case r.pending && strings.HasPrefix(typed, shown) && !t.edit.output:
 		r.text = typed
-	case r.spoilt && t.open:
+	case r.spoilt && t.open && t.edit.shown:
 		r.text = typed
 	case t.scrolled(r):
 		r.text = typed
@@ -458,13 +458,17 @@ func (t *Tracker) behindPrompt(s string, keys []byte) (reading, int) {
 			firstTook = took
 			m := t.replay(one, readline, t.vi)
 			first = reading{seen: rest, text: rest, prompt: prompt, keys: m.text, sure: m.sure}
-			if m.sure && prompt+rest != s && similarity(m.text, rest) > 0.8 {
+			switch {
+			case !m.sure || t.open:
+			case prompt+rest != s && similarity(m.text, rest) > 0.8:
 				first.text = encode(m.text) // drawn in the wrong columns
+			default:
+				firstTook = -1 // the row is something else
 			}
 		}
 		t.edit.based = false
 	}
-	if !ok {
+	if !ok || firstTook < 0 {
 		return reading{}, 0
 	}
 	return first, firstTook
@@ -511,6 +515,9 @@ func (t *Tracker) place(line, n int) screen.Pos {
 func (t *Tracker) resync() {
 	end := t.lastRow()
 	r := t.read(t.queue, end, true)
+	if r.matched && r.sure && len(r.keys) > 0 {
+		t.edit.shown = true
+	}
 	if r.blind || t.edit.disturbed || r.matched && r.sure || halfKey(t.queue) {
 		return
 	}
@@ -532,6 +539,7 @@ func (t *Tracker) resync() {
 	} else {
 		t.adopt()
 	}
+	t.edit.shown = true
 	_, accepts := boundary(t.queue)
 	t.edit.entered = accepts
 	t.edit.based, t.edit.lost = true, false
