@@ -27,7 +27,7 @@ type rule struct {
 	open  bool     // it has no programs, or globs among them: the index by name does not find it
 	paths []pattern
 	heads []string // what the bare names begin with that the programs of the same index match
-	start string // what a text begins with that the regex, which is anchored, matches
+	start string   // what a text begins with that the regex, which is anchored, matches
 }
 
 func newRule(r *auth.Rule, index int) *rule {
