@@ -149,7 +149,11 @@ func TestDockerTerminal(t *testing.T) {
 				end = "\x03"
 			}
 			_, _ = io.WriteString(p.Stdin(), end)
-			expectState(t, c, image+" behind "+keys, prompt)
+			behind := prompt
+			if image == "ash" && strings.HasPrefix(keys, "stty -echo") {
+				behind.Canonical = true // its line editor does without a terminal that does not echo
+			}
+			expectState(t, c, image+" behind "+keys, behind)
 			_, _ = io.WriteString(p.Stdin(), "stty echo\r")
 			expectState(t, c, image+" with echo", prompt)
 		}
