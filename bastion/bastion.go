@@ -145,7 +145,7 @@ func (b *Bastion) serving() error {
 		env = append(env, g)
 	}
 	b.sessions = session.New(session.Options{
-		Router: route.New(b.index), Bridge: session.Measure(b.bridge, b.registry), Node: b.bridge, Documents: b.roles, Audit: b.audit,
+		Router: route.New(b.index), Bridge: session.Measure(b.bridge, b.registry), Files: b.bridge, Node: b.bridge, Documents: b.roles, Audit: b.audit,
 		Recordings: recordings(b.c.Audit.Recordings), Max: b.c.Sessions.Max, Env: env, Log: b.log, Metrics: session.NewMetrics(b.registry),
 	})
 	keys := make([]ssh.Signer, 0, len(b.c.HostKeys))

@@ -178,7 +178,8 @@ func ownEngine(t *testing.T) (host string, start func(), kill func(syscall.Signa
 		log, err := os.OpenFile(filepath.Join(dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 		must(t, err)
 		defer log.Close()
-		cmd = osexec.Command("dockerd", "--host", host, "--data-root", dir+"/data", "--exec-root", dir+"/exec", "--pidfile", dir+"/pid",
+		// In a network of its own: an engine without a bridge removes the one that it finds.
+		cmd = osexec.Command("unshare", "--net", "dockerd", "--host", host, "--data-root", dir+"/data", "--exec-root", dir+"/exec", "--pidfile", dir+"/pid",
 			"--bridge", "none", "--iptables=false", "--live-restore", "--log-level", "warn")
 		cmd.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin")
 		cmd.Stdout, cmd.Stderr = log, log

@@ -160,6 +160,7 @@ func (d *Demo) serveAgent() error {
 		Node: node, Cluster: cluster, Runtime: d.runtime, Grants: grant.NewVerifier(keys, nil), Audit: d.audit, Log: d.log,
 		Metrics: agent.NewMetrics(prometheus.NewRegistry(), d.runtime.Ready), Reap: d.reaper.Watch, MaxConnections: 1024, Drain: drain,
 	}
+	o.Files = files.Local{}
 	if d.o.Docker {
 		o.Files = files.NewConfined(d.log, "")
 	}

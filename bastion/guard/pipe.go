@@ -19,6 +19,9 @@ func (d *Denied) Error() string {
 // Text is what the user is told.
 func (d *Denied) Text() string { return "denied" + because(d.Verdict) }
 
+// Warning is what the user is told of a line that runs all the same.
+func Warning(v Verdict) string { return "warning" + because(v) }
+
 func because(v Verdict) string {
 	text := ""
 	if v.Rule != "" {
@@ -94,7 +97,7 @@ func (p *Pipe) pass(ctx context.Context) error {
 		case v.Action == auth.Deny:
 			return &Denied{v}
 		case v.Action == auth.Warn:
-			p.Warn("warning" + because(v))
+			p.Warn(Warning(v))
 		}
 		p.before = ""
 		if v.Incomplete && len(c.Before)+len(c.Line) < maxPending {

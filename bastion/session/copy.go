@@ -107,6 +107,9 @@ func (c *copier) run1(ctx context.Context, start func(context.Context) (bridge.P
 		return bridge.Exit{}, err
 	}
 	c.run.service.o.Metrics.start.Observe(time.Since(c.run.began).Seconds())
+	if at := c.run.login.At; !at.IsZero() {
+		c.run.service.o.Metrics.login.Observe(time.Since(at).Seconds())
+	}
 	ended := make(chan struct{})
 	defer close(ended)
 	broken := make(chan error, 5)

@@ -18,10 +18,20 @@ const (
 	exitNotFound  = 127 // no such program or shell, as shells say it
 )
 
+const unremembered = "the session cannot be remembered as your role requires; try again later or tell your administrator"
+
 // End is why a session ended although its process had not. Text is for the client, Reason for the log.
 type End struct {
 	Reason string
 	Text   string
+	Code   int // 0: exitTransport
+}
+
+func (e *End) code() int {
+	if e.Code != 0 {
+		return e.Code
+	}
+	return exitTransport
 }
 
 func (e *End) Error() string { return "session: " + e.Reason }

@@ -43,9 +43,6 @@ type commands struct {
 	shell string // that reads commands; empty for a program that is none
 	exec  *audit.Event
 
-	mu       sync.Mutex
-	role     *auth.Role // that rules was made of
-	rules    *policy.Policy
 	recorder *recorder
 }
 
@@ -65,8 +62,8 @@ func (r *run) commands(ctx context.Context, l *live, f bridge.Facts, shell strin
 	}
 	v := c.judge.Exec(ctx, r.request.Command, shell)
 	e := c.event(guard.Command{Line: r.request.Command, Witness: guard.Exec, Sure: v.Sure}, v)
-	if err := r.append(e); err != nil {
-		return nil, &refusal{err: fmt.Errorf("%w: %w", ErrAudit, err), code: exitTransport, text: "the command cannot be remembered; try again later or tell your administrator"}
+	if err := c.remember(e); err != nil {
+		return nil, &refusal{err: fmt.Errorf("%w: %w", ErrAudit, err), code: exitTransport, text: unremembered}
 	}
 	c.exec = &e
 	if v.Action == auth.Deny {
@@ -74,7 +71,7 @@ func (r *run) commands(ctx context.Context, l *live, f bridge.Facts, shell strin
 		return nil, &refusal{err: fmt.Errorf("%w: %w", ErrCommand, denied), code: exitDenied, text: denied.Text()}
 	}
 	if v.Action == auth.Warn {
-		r.say("warning: " + firstText(v.Message, v.Reason))
+		r.say(guard.Warning(v))
 	}
 	if v.StartsShell {
 		c.shell = "bash" // which one it is the node tells, where there is a terminal
@@ -82,23 +79,30 @@ func (r *run) commands(ctx context.Context, l *live, f bridge.Facts, shell strin
 	return c, nil
 }
 
-func firstText(texts ...string) string {
-	for _, text := range texts {
-		if text != "" {
-			return text
-		}
-	}
-	return ""
+// inForce is the policy of the role as it is now.
+func (c *commands) inForce() *policy.Policy { return c.run.service.policies.of(c.live.role.Load()) }
+
+// policies keeps roles' rules ready to decide, for all sessions under a role together.
+type policies struct {
+	mu    sync.Mutex
+	ready map[*auth.Role]*policy.Policy // guarded by mu
 }
 
-// inForce is the policy of the role as it is now.
-func (c *commands) inForce() *policy.Policy {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if role := c.live.role.Load(); role != c.role {
-		c.role, c.rules = role, policy.Compile(&role.Commands)
+// maxPolicies bounds what documents that are not in force any more leave behind.
+const maxPolicies = 1024
+
+func (p *policies) of(role *auth.Role) *policy.Policy {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if ready, ok := p.ready[role]; ok {
+		return ready
 	}
-	return c.rules
+	if p.ready == nil || len(p.ready) >= maxPolicies {
+		p.ready = map[*auth.Role]*policy.Policy{}
+	}
+	ready := policy.Compile(&role.Commands)
+	p.ready[role] = ready
+	return ready
 }
 
 // size asks the node for a file's size.
@@ -131,11 +135,23 @@ func (c *commands) event(cmd guard.Command, v guard.Verdict) audit.Event {
 
 // record has a command remembered, in the log and as a marker in the recording. What it defines counts from then on.
 func (c *commands) record(_ context.Context, cmd guard.Command, v guard.Verdict) error {
-	if err := c.run.append(c.event(cmd, v)); err != nil {
+	if err := c.remember(c.event(cmd, v)); err != nil {
 		return err
 	}
 	c.recorder.marker(label(cmd.Before+cmd.Line, v.Action))
 	c.judge.Ran(v)
+	return nil
+}
+
+// remember has a command's event durable before the command is released. As with the start of a session, only a role
+// that requires a recording stands still when that is not possible.
+func (c *commands) remember(e audit.Event) error {
+	c.run.service.o.Metrics.commands.WithLabelValues(e.Verdict, e.Witness).Inc()
+	err := c.run.append(e)
+	if err == nil || c.live.role.Load().Recording == auth.RecordingRequired {
+		return err
+	}
+	c.run.log().WithError(err).Error("a command could not be remembered; the role does not require it")
 	return nil
 }
 
@@ -259,7 +275,7 @@ func guardEnd(err error) error {
 	var denied *guard.Denied
 	switch {
 	case errors.As(err, &denied):
-		return &End{Reason: "guard: " + strings.TrimPrefix(denied.Error(), "guard: "), Text: denied.Text()}
+		return &End{Reason: "guard: " + strings.TrimPrefix(denied.Error(), "guard: "), Text: denied.Text(), Code: exitDenied}
 	case errors.Is(err, guard.ErrNotCleared):
 		return &End{Reason: "guard: a denied line could not be cleared", Text: "a denied line could not be cleared, so the session ends"}
 	}

@@ -8,11 +8,13 @@ import (
 
 	"github.com/podbastion/podbastion/auth"
 	"github.com/podbastion/podbastion/bastion/bridge"
-	"github.com/podbastion/podbastion/bastion/route"
 )
 
-// maxListed bounds what errors and `pods` list.
-const maxListed = 1000
+// maxListed bounds what errors and `pods` list, maxPicked what can be chosen from.
+const (
+	maxListed = 1000
+	maxPicked = 10000
+)
 
 const helpText = `ssh ACCOUNT+POD@bastion               a shell in the pod
 ssh ACCOUNT+POD@bastion COMMAND       a command in the pod
@@ -27,12 +29,7 @@ Without a pod: a picker with a terminal, else this text. These commands need no 
 
 // withoutPod serves an address that names no pod.
 func (r *run) withoutPod(ctx context.Context, access *auth.Access) (bridge.Exit, error) {
-	switch {
-	case r.request.Kind == Shell && r.request.Terminal != nil:
-		return r.pick(ctx, access, r.service.o.Router.List(access, maxListed))
-	case r.request.Kind == Shell:
-		return r.print(helpText + "\n" + r.pods(access))
-	case r.request.Kind == Exec:
+	if r.request.Kind == Exec {
 		switch strings.TrimSpace(r.request.Command) {
 		case "help":
 			return r.print(helpText)
@@ -42,6 +39,12 @@ func (r *run) withoutPod(ctx context.Context, access *auth.Access) (bridge.Exit,
 			return r.print(r.whoami(access))
 		}
 	}
+	switch {
+	case r.request.Terminal != nil && r.request.Kind != Subsystem:
+		return r.pick(ctx, access, "Which pod?", r.service.o.Router.List(access, maxPicked))
+	case r.request.Kind == Shell:
+		return r.print(helpText + "\n" + r.pods(access))
+	}
 	return bridge.Exit{}, &refusal{err: errors.New("session: the address names no pod"), code: exitTransport,
 		text: fmt.Sprintf("the address names no pod, so there is nowhere to run this; for example: ssh %s+web-0@…", access.Account())}
 }
@@ -50,10 +53,11 @@ func (r *run) print(text string) (bridge.Exit, error) {
 	if r.request.Terminal != nil {
 		text = strings.ReplaceAll(text, "\n", "\r\n")
 	}
-	if _, err := r.client.Stdout.Write([]byte(text)); err != nil {
-		return bridge.Exit{Code: exitTransport}, nil
+	exit := bridge.Exit{}
+	if n, _ := r.client.Stdout.Write([]byte(text)); n < len(text) { // the client is gone, and needs no reason
+		exit.Code = exitTransport
 	}
-	return bridge.Exit{}, nil
+	return exit, nil
 }
 
 // pods lists one address a line, for people and for scripts.
@@ -86,9 +90,4 @@ func (r *run) whoami(access *auth.Access) string {
 		how += " and a one-time code"
 	}
 	return fmt.Sprintf("account: %s\nlogin:   %s\nfrom:    %s\nroles:   %s\n", p.Account, how, p.Source.Addr().Unmap(), strings.Join(roles, ", "))
-}
-
-// pick lets somebody with a terminal choose, and goes there.
-func (r *run) pick(ctx context.Context, access *auth.Access, candidates []route.Candidate) (bridge.Exit, error) {
-	return bridge.Exit{}, &route.Ambiguous{Candidates: candidates}
 }

@@ -72,8 +72,8 @@ func (r *run) serve(ctx context.Context) (bridge.Exit, error) {
 	}
 	resolved, err := r.service.o.Router.Resolve(access, addr)
 	var many *route.Ambiguous
-	if errors.As(err, &many) && r.request.Terminal != nil && r.request.Kind == Shell {
-		return r.pick(ctx, access, many.Candidates)
+	if errors.As(err, &many) && r.request.Terminal != nil && r.request.Kind != Subsystem {
+		return r.pick(ctx, access, "Which of these?", many.Candidates)
 	}
 	if err != nil {
 		return bridge.Exit{}, err
@@ -146,7 +146,7 @@ func (r *run) remember(role *auth.Role) error {
 	}
 	if role.Recording == auth.RecordingRequired {
 		return &refusal{err: fmt.Errorf("%w: %w", ErrAudit, err), code: exitTransport,
-			text: "the session cannot be remembered as your role requires; try again later or tell your administrator"}
+			text: unremembered}
 	}
 	r.log().WithError(err).Error("a session's start could not be remembered")
 	return nil
@@ -166,6 +166,9 @@ func (r *run) execute(ctx context.Context, c *copier, start func(context.Context
 	if err != nil {
 		why, reason = r.tell(err)
 		exit = bridge.Exit{Code: exitTransport}
+		if end := (*End)(nil); errors.As(err, &end) {
+			exit.Code = end.code()
+		}
 	} else if exit.Code == exitNotFound && r.request.Kind == Exec && rsyncServer(r.request.Command) {
 		r.say(noRsync)
 	}

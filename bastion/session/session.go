@@ -39,7 +39,7 @@ type Login struct {
 	User      string // the address as the client typed it
 	Client    string // SSH version string of the client
 	Local     netip.AddrPort
-	At        time.Time // when it was accepted
+	At        time.Time // when it was accepted, for the connection's first session
 }
 
 // Terminal is what a client asked for with its terminal.
@@ -115,6 +115,8 @@ type Service struct {
 	o    Options
 	env  *auth.Role // what every role's clients may set
 	live *register
+
+	policies policies
 }
 
 // New composes a service.

@@ -123,6 +123,9 @@ func (s *Server) serveSession(o opened, newChannel ssh.NewChannel) {
 	}
 	ctx, cancel := context.WithCancel(o.ctx)
 	defer cancel()
+	if o.conn.first.Swap(true) {
+		o.login.At = time.Time{}
+	}
 	c := &channel{server: s, opened: o, ch: ch, start: make(chan session.Request, 1),
 		resizes: make(chan tty.Size, 1), signals: make(chan string, 8)}
 	requests := make(chan struct{})

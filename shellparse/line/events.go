@@ -1,5 +1,7 @@
 package line
 
+import "strings"
+
 // Modes that line editors switch on around their prompt.
 const (
 	modeCursorKeys     = 1
@@ -174,13 +176,16 @@ func (t *Tracker) onLineFeed() {
 	case !accepts || !t.edit.started:
 		return
 	}
-	if !t.edit.known {
+	if !t.edit.known || !t.shells.looksShell(t.edit.prompt, silent) {
+		// It may have been typed before its prompt was shown.
 		r, k := t.readUnknown(line)
-		if k == 0 {
+		if k > 0 && (!t.edit.known || t.shells.known(r.prompt, false)) {
+			t.submit(r, k, line)
 			return
 		}
-		t.submit(r, k, line)
-		return
+		if !t.edit.known {
+			return
+		}
 	}
 	r := t.read(t.queue[:n-1], line, false)
 	if !t.edit.settled && r.sure && !r.matched && similarity(r.keys, r.seen) < 0.5 {
@@ -216,19 +221,22 @@ func (t *Tracker) reechoed(line int) {
 		return
 	}
 	s := t.rowText(line)
-	for i, l := range t.limbo {
-		m := t.replay([]byte(l[:len(l)-1]), cooked, false)
-		if len(m.text) == 0 || !endsWith(s, m.text) {
-			continue
-		}
-		p := s[:len(s)-len(encode(m.text))]
-		if p == "" || !t.shells.known(p, false) {
-			continue
-		}
-		t.limbo = t.limbo[i+1:]
-		t.emit(reading{text: encode(m.text), prompt: p, matched: true}, silent)
+	if _, _, ok := t.shells.split(s, false); !ok {
 		return
 	}
+	based := t.edit.based
+	t.edit.based = false
+	r, n := t.behindPrompt(s, []byte(strings.Join(t.limbo, "")))
+	t.edit.based = based
+	if n == 0 || !t.shells.known(r.prompt, false) {
+		return
+	}
+	for n > 0 && len(t.limbo) > 0 {
+		n -= len(t.limbo[0])
+		t.limbo = t.limbo[1:]
+	}
+	t.editor = true
+	t.emit(r, silent)
 }
 
 // settleLimbo reports the lines that a shell without an editor took from what was typed ahead: it shows one prompt for
@@ -236,7 +244,7 @@ func (t *Tracker) reechoed(line int) {
 func (t *Tracker) settleLimbo() {
 	cur := t.screen.Cursor()
 	prompt := left(t.screen, cur)
-	if t.open || prompt == "" || len(t.limbo) == 0 || !t.shells.known(prompt, false) {
+	if t.open || t.editor || prompt == "" || len(t.limbo) == 0 || !t.shells.known(prompt, false) {
 		return
 	}
 	n := 0

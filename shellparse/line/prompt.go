@@ -66,6 +66,26 @@ func (s *shells) suffix(left string) string {
 	return best
 }
 
+// split cuts a row at a known prompt: at its start, or, where no editor announces itself, behind what was echoed before it.
+func (s *shells) split(row string, modal bool) (prompt, rest string, ok bool) {
+	if s.known(row, modal) {
+		return row, "", true
+	}
+	if p, ok := s.prefix(row, modal); ok {
+		return p, row[len(p):], true
+	}
+	if modal {
+		return "", "", false
+	}
+	at := -1
+	for _, p := range s.prompts {
+		if i := strings.Index(row, p.text); !p.modal && p.text != "" && i >= 0 && (at < 0 || i < at) {
+			at, prompt, rest = i, p.text, row[i+len(p.text):]
+		}
+	}
+	return prompt, rest, at >= 0
+}
+
 func (s *shells) learn(text string, modal bool) {
 	for i, p := range s.prompts {
 		if p.text == text && p.modal == modal {

@@ -375,7 +375,7 @@ func (t *Tracker) reconcile(r *reading, keys []byte) {
 		r.text = ""
 	case r.pending && strings.HasPrefix(typed, shown) && !t.edit.output:
 		r.text = typed
-	case r.spoilt && t.open:
+	case r.spoilt && t.open && t.edit.shown:
 		r.text = typed
 	case t.scrolled(r):
 		r.text = typed
@@ -404,9 +404,8 @@ func (t *Tracker) scrolled(r *reading) bool {
 	return false
 }
 
-// readUnknown reads a line whose beginning was not seen, because its keys were sent before its prompt was shown: the
-// text is what the keys give, at the end of the row, or what follows a prompt that is known. It tells how many keys the
-// line takes, 0 when this row is no line.
+// readUnknown reads a line whose beginning was not seen, because its keys were sent before its prompt was shown. It tells
+// how many keys the line takes, 0 when this row is no line.
 func (t *Tracker) readUnknown(end int) (reading, int) {
 	s := t.rowText(end)
 	if t.open && t.echo.skewed && !t.echo.broken {
@@ -418,49 +417,61 @@ func (t *Tracker) readUnknown(end int) (reading, int) {
 			s = t.rowText(last)
 		})
 	}
-	rest := t.queue
-	took := 0
-	var first reading
-	firstTook := 0
+	r, n := t.behindPrompt(s, t.queue)
+	if n == 0 && t.open {
+		if n, _ = boundary(t.queue); n > 0 {
+			r = reading{text: s, seen: s}
+		}
+	}
+	return r, n
+}
+
+// behindPrompt finds in a row the line that keys give: at its end, or behind a prompt that is known. It tells how many
+// keys up to and including an accepting one that takes, 0 when the row holds no such line.
+func (t *Tracker) behindPrompt(s string, keys []byte) (reading, int) {
+	prompt, rest, ok := t.shells.split(s, t.open)
+	first, firstTook, took := reading{}, 0, 0
 	for range maxLimbo {
-		n, accepts := boundary(rest)
+		n, accepts := boundary(keys[took:])
 		if n == 0 {
 			break
 		}
+		one := keys[took : took+n-1]
 		took += n
-		if accepts {
-			for _, g := range t.guesses() {
-				m := t.replay(rest[:n-1], g.kind, g.vi)
-				if m.sure && len(m.text) > 0 && endsWith(s, m.shows()) {
-					t.kind, t.vi, t.kills = g.kind, g.vi, m.kills
-					p := s[:len(s)-matchLen(s, m.shows())]
-					return reading{text: encode(m.text), seen: s, keys: m.text, prompt: p, sure: true, matched: true}, took
-				}
+		if !accepts {
+			continue
+		}
+		for _, g := range t.guesses() {
+			m := t.replay(one, g.kind, g.vi)
+			k := matchLen(s, m.shows())
+			if !m.sure || len(m.text) == 0 || k == 0 || g.kind == cooked && ok && k > len(rest) {
+				continue
 			}
-			if firstTook == 0 {
-				firstTook = took
-				m := t.replay(rest[:n-1], t.kind, t.vi)
-				first = reading{seen: s, keys: m.text, sure: m.sure}
+			t.kind, t.vi, t.kills = g.kind, g.vi, m.kills
+			p := s[:len(s)-k]
+			if !t.open {
+				p = t.shells.suffix(p)
+			}
+			return reading{text: encode(m.text), seen: s, keys: m.text, prompt: p, sure: true, matched: true}, took
+		}
+		if firstTook == 0 {
+			firstTook = took
+			m := t.replay(one, readline, t.vi)
+			first = reading{seen: rest, text: rest, prompt: prompt, keys: m.text, sure: m.sure}
+			switch {
+			case !m.sure || t.open:
+			case prompt+rest != s && similarity(m.text, rest) > 0.8:
+				first.text = encode(m.text) // drawn in the wrong columns
+			default:
+				firstTook = -1 // the row is something else
 			}
 		}
-		rest = rest[n:]
 		t.edit.based = false
 	}
-	p, ok := t.shells.prefix(s, t.open)
-	if !ok && t.shells.known(s, t.open) {
-		p, ok = s, true
+	if !ok || firstTook < 0 {
+		return reading{}, 0
 	}
-	switch {
-	case ok:
-		first.prompt = p
-		first.text = s[len(p):]
-		return first, firstTook
-	case t.open && firstTook > 0:
-		first.prompt = ""
-		first.text = s
-		return first, firstTook
-	}
-	return reading{}, 0
+	return first, firstTook
 }
 
 // find looks for where a line begins whose first keys were sent before its prompt was shown: what stands before the text
@@ -504,6 +515,9 @@ func (t *Tracker) place(line, n int) screen.Pos {
 func (t *Tracker) resync() {
 	end := t.lastRow()
 	r := t.read(t.queue, end, true)
+	if r.matched && r.sure && len(r.keys) > 0 {
+		t.edit.shown = true
+	}
 	if r.blind || t.edit.disturbed || r.matched && r.sure || halfKey(t.queue) {
 		return
 	}
@@ -525,6 +539,7 @@ func (t *Tracker) resync() {
 	} else {
 		t.adopt()
 	}
+	t.edit.shown = true
 	_, accepts := boundary(t.queue)
 	t.edit.entered = accepts
 	t.edit.based, t.edit.lost = true, false

@@ -218,6 +218,7 @@ func (s *Screen) deleteLines(n int) {
 	s.alt = true // lines that are deleted do not scroll off
 	s.scrollUp(s.cur.row, s.bottom, n)
 	s.alt = alt
+	s.unwrap(s.cur.row)
 }
 
 func (s *Screen) csiPrivate(b byte) {
@@ -325,6 +326,9 @@ func (s *Screen) eraseDisplay(how int) {
 	case 0:
 		if s.cur.row == 0 && s.cur.col == 0 && s.opts.Clear != nil {
 			s.opts.Clear()
+		}
+		if s.cur.col == 0 {
+			s.unwrap(s.cur.row)
 		}
 		s.erase(s.cur.row, s.cur.col, s.cols)
 		s.eraseRows(s.cur.row+1, s.nrows)

@@ -120,9 +120,7 @@ func (s *Screen) print(r rune) {
 		if s.modes.noWrap {
 			s.cur.col = s.cols - w
 		} else {
-			// A wide character does not fit: the last column stays empty.
-			s.erase(s.cur.row, s.cur.col, s.cols)
-			s.wrap()
+			s.wrap() // a wide character does not fit: the last column stays as it is
 		}
 	}
 	if s.modes.insert {
@@ -159,10 +157,7 @@ func (s *Screen) combine(r rune) {
 		col--
 	}
 	c := &row.cells[col]
-	if c.Blank() {
-		return
-	}
-	t := s.AppendCell(nil, *c)
+	t := s.AppendSent(nil, *c)
 	if len(t)+utf8.RuneLen(r) > maxClusterBytes {
 		return
 	}
@@ -228,9 +223,7 @@ func (s *Screen) scrollDown(top, bottom, n int) {
 			gone.reset()
 		}
 		s.grid.rows[top] = gone
-		if top > 0 && s.grid.rows[top-1] != nil {
-			s.grid.rows[top-1].wrapped = false
-		}
+		s.unwrap(top)
 	}
 }
 
@@ -255,7 +248,17 @@ func (s *Screen) erase(at, from, to int) {
 	clear(r.cells[from:to])
 }
 
+// unwrap ends a wrapped line above a row that is taken away or blanked as a whole.
+func (s *Screen) unwrap(row int) {
+	if row > 0 && row <= s.nrows && s.grid.rows[row-1] != nil {
+		s.grid.rows[row-1].wrapped = false
+	}
+}
+
 func (s *Screen) eraseRows(from, to int) {
+	if from < to {
+		s.unwrap(from)
+	}
 	for i := from; i < to; i++ {
 		if r := s.grid.rows[i]; r != nil {
 			r.reset()

@@ -65,10 +65,11 @@ func (s *Screen) reflow(g grid, cur *cursor, oldRows, oldCols int, marks bool) g
 			places = append(places, p)
 		}
 	}
+	top := s.changeRows(&all, at.row, oldRows)
 	if s.cols != oldCols {
 		all = rewrap(all, s.cols, places)
+		top = max(len(all)-s.nrows, 0)
 	}
-	top := settle(&all, s.scrollback.len(), at.row, s.nrows, s.cols != oldCols)
 	s.scrollback.clear()
 	for _, r := range all[:top] {
 		if r == nil {
@@ -81,6 +82,9 @@ func (s *Screen) reflow(g grid, cur *cursor, oldRows, oldCols int, marks bool) g
 	copy(g.rows, all[top:])
 	cur.row = min(max(at.row-top, 0), s.nrows-1)
 	cur.col, cur.pending = at.col, false
+	if at.row < top {
+		cur.col = 0
+	}
 	if cur.col >= s.cols {
 		cur.col, cur.pending = s.cols-1, true
 	}
@@ -96,17 +100,21 @@ func (s *Screen) reflow(g grid, cur *cursor, oldRows, oldCols int, marks bool) g
 
 type place struct{ row, col int }
 
-// settle finds which row becomes the top of the screen, dropping blank rows below the cursor first when it shrinks.
-func settle(all *[]*row, top, cursor, nrows int, rewrapped bool) int {
+// changeRows makes the screen part of all as high as the screen now is: rows below the cursor go first, then the top ones
+// become scrollback; and the scrollback comes back first. It tells where the screen begins.
+func (s *Screen) changeRows(all *[]*row, cursor, oldRows int) int {
+	top := s.scrollback.len()
 	a := *all
-	for len(a) > top+nrows && len(a)-1 > cursor && isBlank(a[len(a)-1]) {
+	for len(a) > top+s.nrows && len(a)-1 > cursor {
 		a = a[:len(a)-1]
 	}
+	top = max(len(a)-s.nrows, min(top, max(top-(s.nrows-oldRows), 0)))
+	for len(a) < top+s.nrows {
+		a = append(a, nil)
+	}
 	*all = a
-	return max(len(a)-nrows, 0)
+	return top
 }
-
-func isBlank(r *row) bool { return r == nil || len(r.cells) == 0 }
 
 // rewrap joins rows that the terminal wrapped and breaks them at cols. places move along.
 func rewrap(all []*row, cols int, places []*place) []*row {

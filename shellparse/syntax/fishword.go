@@ -143,7 +143,7 @@ func (r *fishReader) escape(b *wordBuilder) error {
 		if next == 'c' {
 			end = min(r.pos+3, len(r.text))
 		}
-		for end > r.pos+2 { // the decoder takes as many digits as belong to it
+		if end > r.pos+2 { // the decoder takes as many digits as belong to it
 			text, ok := decodeDollar(strings.Replace(r.text[r.pos:end], `\X`, `\x`, 1))
 			if !ok {
 				return ErrUnparsable

@@ -4,10 +4,9 @@ import "strings"
 
 // interpreter is a language other than the shell's: its code is not read here.
 type interpreter struct {
-	code   string   // letters of the options that take code
-	long   []string // the same, long
-	module bool     // -m NAME runs a module that is installed
-	stops  string   // letters of options that take a value, so that what follows in the word is none
+	code  string   // letters of the options that take code
+	long  []string // the same, long
+	stops string   // letters of options that take a value, so that what follows in the word is none
 }
 
 func interpreterOf(name string) (interpreter, bool) {

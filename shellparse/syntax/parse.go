@@ -125,9 +125,9 @@ func parseFile(text string, lang sh.LangVariant) (*sh.File, error) {
 	case errors.Is(err, ErrTooDeep):
 		return nil, ErrTooDeep
 	case sh.IsIncomplete(err):
-		return nil, fmt.Errorf("%w: %v", ErrIncomplete, err)
+		return nil, fmt.Errorf("%w: %w", ErrIncomplete, err)
 	}
-	return nil, fmt.Errorf("%w: %v", ErrUnparsable, err)
+	return nil, fmt.Errorf("%w: %w", ErrUnparsable, err)
 }
 
 // boundedReader hands out a text and ends the parser that reads it once that has recursed too deeply: a parser which

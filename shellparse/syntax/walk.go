@@ -373,7 +373,7 @@ func union(a, b []string) []string {
 }
 
 // add takes a command into the list, once.
-func (c *collector) add(cmd Command, at place) *Command {
+func (c *collector) add(cmd Command, at place) {
 	cmd.Via, cmd.Dirs, cmd.Function = at.via, at.dirs, at.function
 	cmd.Possible = cmd.Possible || at.possible
 	cmd.Outside = at.outside
@@ -381,5 +381,4 @@ func (c *collector) add(cmd Command, at place) *Command {
 		c.fail(ErrTooMany)
 	}
 	c.script.Commands = append(c.script.Commands, cmd)
-	return &c.script.Commands[len(c.script.Commands)-1]
 }

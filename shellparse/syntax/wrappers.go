@@ -106,6 +106,10 @@ func (r *runner) method() func() {
 		return r.parallel
 	case "gdb":
 		return r.gdb
+	case "sed", "gsed":
+		return r.sed
+	case "vi", "vim", "nvim", "ex", "view", "vimdiff", "rvim":
+		return r.editor
 	case "awk", "gawk", "mawk", "nawk":
 		return r.awk
 	case "hash":
@@ -129,6 +133,9 @@ func (r *runner) method() func() {
 	}
 	if r.dialect == Fish && r.name == "set" {
 		return r.fishSet
+	}
+	if codeOptions[r.name] != nil || carried[r.name] != nil {
+		return r.codeInOptions
 	}
 	if w, ok := wrappers[r.name]; ok {
 		return func() {

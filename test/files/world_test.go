@@ -182,6 +182,16 @@ func (w *world) serve(t *testing.T) {
 		must(t, idx.Upsert(&target.Pod{Cluster: agenttest.Cluster, Namespace: "files", Name: name, UID: target.UID("uid-" + name), Node: agenttest.Node,
 			NodeAddress: "127.0.0.1", Containers: []target.Container{{Name: "app", Running: true}}, Running: true, Ready: true}))
 	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			for _, e := range w.log.all() {
+				if e.Outcome != "complete" {
+					text, _ := json.Marshal(e)
+					t.Logf("%s", text)
+				}
+			}
+		}
+	})
 	w.login(t)
 	roles, err := auth.NewSource(w.path("roles.yaml"), nil)
 	must(t, err)

@@ -214,7 +214,11 @@ func (s *sink) file(to string, e entry, times *access.Times) error {
 	failure, err := s.content(f, e.size)
 	if err == nil {
 		var c byte
-		if c, err = s.r.ReadByte(); err == nil && c != 0 { // the other side could not read all of it
+		c, err = s.r.ReadByte()
+		switch {
+		case errors.Is(err, io.EOF): // libssh2 ends with the last byte, and all that was announced is there
+			err = nil
+		case err == nil && c != 0: // the other side could not read all of it
 			f.Break("the sender could not read all of it")
 			_, err = s.line()
 			s.errors++

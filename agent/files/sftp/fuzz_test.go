@@ -1,0 +1,248 @@
+package sftp_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/podbastion/podbastion/agent/files/access"
+	"github.com/podbastion/podbastion/agent/files/sftp"
+	"github.com/podbastion/podbastion/agent/files/tree"
+	"github.com/podbastion/podbastion/internal/filewire"
+)
+
+// folder is a tree with some files, and one file beside it.
+func folder(t testing.TB) (*access.Files, string) {
+	t.Helper()
+	base := t.TempDir()
+	dir := filepath.Join(base, "in")
+	if err := os.MkdirAll(dir+"/d", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{dir + "/f": "content", base + "/out": "secret"} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	root, err := tree.Open(dir, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = root.Close() })
+	all := []filewire.Rule{{Paths: []string{"/**"}}}
+	f, err := access.New(root, "/", filewire.Rules{Upload: all, Download: all, Remove: all, Rename: all, Mkdir: all, Chmod: all}, func(filewire.Event) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f, base
+}
+
+func packet(kind byte, parts ...any) []byte {
+	b := []byte{0, 0, 0, 0, kind}
+	for _, p := range parts {
+		switch v := p.(type) {
+		case int:
+			b = binary.BigEndian.AppendUint32(b, uint32(v))
+		case uint64:
+			b = binary.BigEndian.AppendUint64(b, v)
+		case string:
+			b = binary.BigEndian.AppendUint32(b, uint32(len(v)))
+			b = append(b, v...)
+		case []byte:
+			b = append(b, v...)
+		}
+	}
+	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
+	return b
+}
+
+func session(packets ...[]byte) []byte {
+	return append(packet(1, 3), bytes.Join(packets, nil)...)
+}
+
+// answers cuts what the server sends into packets and fails when it is not well-formed.
+func answers(t testing.TB, out []byte) [][]byte {
+	t.Helper()
+	var list [][]byte
+	for len(out) > 0 {
+		if len(out) < 5 {
+			t.Fatalf("the output ends within a packet: %x", out)
+		}
+		n := binary.BigEndian.Uint32(out)
+		if n < 5 || int(n) > len(out)-4 || n > 256<<10+64 {
+			t.Fatalf("an answer says that it has %d bytes, %d are there", n, len(out)-4)
+		}
+		list = append(list, out[4:4+n])
+		out = out[4+n:]
+	}
+	return list
+}
+
+func serve(t testing.TB, files *access.Files, in []byte) ([][]byte, error) {
+	t.Helper()
+	var out bytes.Buffer
+	err := sftp.Serve(context.Background(), bytes.NewReader(in), &out, files)
+	return answers(t, out.Bytes()), err
+}
+
+const handle1 = "\x00\x00\x00\x00\x00\x00\x00\x01"
+
+// FuzzPackets: whatever comes, answers are well-formed, none comes without a request, and nothing beside the tree
+// changes or shows.
+func FuzzPackets(f *testing.F) {
+	big := strings.Repeat("x", 1000)
+	for _, s := range [][]byte{
+		session(),
+		session(packet(3, 1, "f", 1, 0), packet(5, 2, handle1, uint64(0), 100), packet(8, 3, handle1), packet(4, 4, handle1)),
+		session(packet(3, 1, "new", 0x1a, 0), packet(6, 2, handle1, uint64(0), big), packet(6, 3, handle1, uint64(1<<40), big), packet(10, 4, handle1, 1, uint64(5)), packet(4, 5, handle1)),
+		session(packet(11, 1, "/"), packet(12, 2, handle1), packet(12, 3, handle1), packet(4, 4, handle1)),
+		session(packet(17, 1, "../../out"), packet(7, 2, "d/../../out"), packet(16, 3, ""), packet(9, 4, "f", 4, 0o600), packet(14, 5, "d2", 0), packet(15, 6, "d2")),
+		session(packet(20, 1, "../out", "l"), packet(19, 2, "l"), packet(3, 3, "l", 1, 0), packet(18, 4, "f", "g"), packet(13, 5, "g")),
+		session(packet(200, 1, "statvfs@openssh.com", "/"), packet(200, 2, "limits@openssh.com"), packet(200, 3, "copy-data", handle1, uint64(0), uint64(0), handle1, uint64(9))),
+		session(packet(200, 1, "posix-rename@openssh.com", "f", "g"), packet(200, 2, "hardlink@openssh.com", "f", "h"), packet(200, 3, "expand-path@openssh.com", "~/x"), packet(200, 4, "nonsense")),
+		{0xff, 0xff, 0xff, 0xff, 1}, {0, 0, 0, 0}, {0, 0, 0, 1, 5},
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		if len(in) > 64<<10 {
+			return
+		}
+		files, base := folder(t)
+		list, _ := serve(t, files, in)
+		requests := bytes.Count(in, nil) // never fewer than there are
+		if len(list) > requests {
+			t.Errorf("%d answers", len(list))
+		}
+		for _, a := range list {
+			if bytes.Contains(a, []byte("secret")) {
+				t.Errorf("the secret shows: %q", a)
+			}
+		}
+		if b, err := os.ReadFile(base + "/out"); err != nil || string(b) != "secret" {
+			t.Errorf("the secret is %q, %v", b, err)
+		}
+		if list, err := os.ReadDir(base); err != nil || len(list) != 2 {
+			t.Errorf("beside the tree is %v, %v", list, err)
+		}
+	})
+}
+
+func code(t testing.TB, answer []byte) uint32 {
+	t.Helper()
+	if answer[0] != 101 {
+		t.Fatalf("the answer has type %d, want a status", answer[0])
+	}
+	return binary.BigEndian.Uint32(answer[5:])
+}
+
+func TestHostile(t *testing.T) {
+	files, _ := folder(t)
+	for name, in := range map[string][]byte{
+		"a huge length":         {0xff, 0xff, 0xff, 0xff, 1},
+		"a length of nothing":   {0, 0, 0, 0},
+		"no INIT":               packet(17, 1, "f"),
+		"no id":                 session([]byte{0, 0, 0, 1, 5}),
+		"half a packet":         session([]byte{0, 0, 1, 0, 5}),
+		"larger than permitted": session(packet(6, 1, handle1, uint64(0), strings.Repeat("x", 256<<10))),
+	} {
+		if _, err := serve(t, files, in); err == nil {
+			t.Errorf("%s: the session ends well", name)
+		}
+	}
+	for name, x := range map[string]struct {
+		packet []byte
+		code   uint32
+	}{
+		"an unknown handle":            {packet(5, 1, "\x00\x00\x00\x00\x00\x00\x00\x09", uint64(0), 1), 4},
+		"no handle":                    {packet(5, 1, "", uint64(0), 1), 4},
+		"a handle that is too long":    {packet(4, 1, strings.Repeat("x", 1000)), 4},
+		"a string longer than it says": {packet(17, 1, []byte{0xff, 0xff, 0xff, 0xff}), 5},
+		"half a write":                 {packet(6, 1, handle1, uint64(0), []byte{0, 0, 0, 9, 1}), 5},
+		"attributes without end":       {packet(9, 1, "f", -0x80000000, -1), 5},
+		"an unknown type":              {packet(77, 1), 8},
+		"an unknown extension":         {packet(200, 1, "x"), 8},
+		"what is not there":            {packet(17, 1, "nope"), 2},
+		"a name that is too long":      {packet(17, 1, strings.Repeat("n", 300)), 5},
+		"a zero byte":                  {packet(17, 1, "f\x00"), 5},
+	} {
+		list, err := serve(t, files, session(x.packet))
+		if err != nil || len(list) != 2 {
+			t.Errorf("%s: %d answers, %v", name, len(list), err)
+			continue
+		}
+		if got := code(t, list[1]); got != x.code {
+			t.Errorf("%s: status %d, want %d", name, got, x.code)
+		}
+	}
+	// Far beyond the end, at the very end of what a number holds, and writing there.
+	list, err := serve(t, files, session(packet(3, 1, "f", 3, 0), packet(5, 2, handle1, uint64(1<<62), 1<<30), packet(5, 3, handle1, uint64(1<<64-1), -1),
+		packet(6, 4, handle1, uint64(1<<64-1), "x"), packet(6, 5, handle1, uint64(1<<63-1), "x"), packet(5, 6, handle1, uint64(0), -1)))
+	if err != nil || len(list) != 7 {
+		t.Fatalf("%d answers, %v", len(list), err)
+	}
+	for i, want := range map[int]uint32{2: 1, 3: 1, 4: 4, 5: 4} {
+		if got := code(t, list[i]); got != want {
+			t.Errorf("answer %d is %d, want %d", i, got, want)
+		}
+	}
+	if !bytes.HasSuffix(list[6], []byte("content")) {
+		t.Errorf("the file reads %q", list[6])
+	}
+}
+
+func TestHandlesAreBounded(t *testing.T) {
+	files, _ := folder(t)
+	var packets [][]byte
+	for i := range 3000 {
+		packets = append(packets, packet(3, i, "f", 1, 0))
+	}
+	list, err := serve(t, files, session(packets...))
+	if err != nil || len(list) != 3001 {
+		t.Fatalf("%d answers, %v", len(list), err)
+	}
+	handles := 0
+	for _, a := range list[1:] {
+		if a[0] == 102 {
+			handles++
+		} else if code(t, a) != 4 {
+			t.Errorf("status %d", code(t, a))
+		}
+	}
+	if handles != 1000 {
+		t.Errorf("%d handles", handles)
+	}
+}
+
+// A client that never reads its answers holds no more than the pipe and some buffers.
+func TestClientThatDoesNotRead(t *testing.T) {
+	files, _ := folder(t)
+	inR, inW := io.Pipe()
+	outR, outW := io.Pipe()
+	done := make(chan error, 1)
+	go func() { done <- sftp.Serve(context.Background(), inR, outW, files) }()
+	sent := make(chan int, 1)
+	go func() {
+		n := 0
+		_, err := inW.Write(session())
+		for p := packet(17, 1, "f"); err == nil; n++ {
+			_, err = inW.Write(p)
+		}
+		sent <- n
+	}()
+	if _, err := io.ReadFull(outR, make([]byte, 4)); err != nil {
+		t.Fatal(err)
+	}
+	_ = outR.CloseWithError(errors.New("gone"))
+	if err := <-done; err == nil {
+		t.Error("no error")
+	}
+	_ = inR.Close()
+	<-sent
+}

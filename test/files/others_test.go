@@ -1,0 +1,210 @@
+//go:build real
+
+package files_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestPuTTY(t *testing.T) {
+	w := started(t)
+	src := w.tree(t, "src", 50, false)
+	// PuTTY reads no OpenSSH private key without conversion.
+	w.ok(t, "", "puttygen", w.path("id"), "-O", "private", "-o", w.path("id.ppk"))
+	fingerprint := w.ok(t, "", "ssh-keygen", "-l", "-f", w.path("id.pub")) // the host key is the same key here
+	options := []string{"-batch", "-i", w.path("id.ppk"), "-P", w.port, "-hostkey", strings.Fields(fingerprint)[1]}
+	for _, pod := range []string{"bash", "static"} {
+		for _, proto := range []string{"-sftp", "-scp"} {
+			t.Run("pscp "+proto+" "+pod, func(t *testing.T) {
+				at := "alice+" + pod + "@127.0.0.1:/pscp" + proto
+				w.ok(t, "", "psftp", append(options, "-b", w.file(t, "mk", "mkdir /pscp"+proto+"\n"), "alice+"+pod+"@127.0.0.1")...)
+				w.ok(t, "", "pscp", append(append([]string{proto, "-r", "-p"}, options...), src, at)...)
+				same(t, "pscp up", w.fetch(t, pod, "/pscp"+proto+"/src", "fetched"), src)
+				must(t, os.MkdirAll(w.path("down"+proto+pod), 0o755))
+				w.ok(t, "", "pscp", append(append([]string{proto, "-r", "-p"}, options...), at+"/src", w.path("down"+proto+pod))...)
+				same(t, "pscp down", w.path("down"+proto+pod)+"/src", src)
+			})
+		}
+		t.Run("psftp "+pod, func(t *testing.T) {
+			script := fmt.Sprintf("mkdir /psftp\ncd /psftp\nput -r %s up\nget -r up %s\nchmod 600 up/big\nmv up/big up/moved\nrm up/moved\ndir up\n", src, w.path("psftp-"+pod))
+			w.ok(t, "", "psftp", append(options, "-be", "-b", w.file(t, "batch", script), "alice+"+pod+"@127.0.0.1")...)
+			same(t, "psftp", w.path("psftp-"+pod), src)
+		})
+	}
+}
+
+// file writes a file for a client to read.
+func (w *world) file(t testing.TB, name, text string) string {
+	t.Helper()
+	must(t, os.WriteFile(w.path(name), []byte(text), 0o600))
+	return w.path(name)
+}
+
+func TestCurl(t *testing.T) {
+	w := started(t)
+	src := w.tree(t, "src", 5, false)
+	for _, scheme := range []string{"sftp", "scp"} {
+		for _, pod := range []string{"bash", "static"} {
+			t.Run(scheme+" "+pod, func(t *testing.T) {
+				url := scheme + "://127.0.0.1:" + w.port + "/up-" + scheme
+				args := []string{"-sS", "--insecure", "--user", "alice+" + pod + ":", "--key", w.path("id"), "--pubkey", w.path("id.pub")}
+				w.ok(t, "", "curl", append(args, "-T", src+"/big", url)...)
+				w.ok(t, "", "curl", append(args, "-o", w.path("down"), url)...)
+				w.ok(t, "", "cmp", w.path("down"), src+"/big")
+				if scheme == "sftp" {
+					out := w.ok(t, "", "curl", append(args, "-r", "10-19", url)...)
+					big, _ := os.ReadFile(src + "/big")
+					if out != string(big[10:20]) {
+						t.Errorf("a range is %q", out)
+					}
+					if out := w.ok(t, "", "curl", append(args, scheme+"://127.0.0.1:"+w.port+"/")...); !strings.Contains(out, "up-sftp") {
+						t.Errorf("the listing is %q", out)
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestLftp(t *testing.T) {
+	w := started(t)
+	src := w.tree(t, "src", 300, false)
+	for _, pod := range []string{"bash", "static"} {
+		script := fmt.Sprintf(`set sftp:connect-program "ssh -a -x %s"
+set net:max-retries 1
+set cmd:fail-exit true
+open -u alice+%s, sftp://127.0.0.1:%s
+mirror -R --parallel=4 %s /lftp
+mirror --parallel=4 /lftp %s
+`, strings.Join(w.options(), " "), pod, w.port, src, w.path("lftp-"+pod))
+		w.ok(t, "", "lftp", "-f", w.file(t, "lftprc", script))
+		same(t, "lftp", w.path("lftp-"+pod), src)
+	}
+}
+
+func TestParamiko(t *testing.T) {
+	w := started(t)
+	src := w.tree(t, "src", 5, false)
+	script := `
+import os, paramiko, sys
+port, key, src, down, user = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4], sys.argv[5]
+c = paramiko.SSHClient(); c.set_missing_host_key_policy(paramiko.AutoAddPolicy())
+c.connect("127.0.0.1", port, user, key_filename=key, allow_agent=False, look_for_keys=False)
+s = c.open_sftp()
+s.mkdir("/pm"); s.put(src + "/big", "/pm/big"); s.get("/pm/big", down)
+assert s.stat("/pm/big").st_size == os.path.getsize(src + "/big")
+s.symlink("big", "/pm/link"); assert s.readlink("/pm/link") == "big", s.readlink("/pm/link")
+s.chmod("/pm/big", 0o600); assert s.stat("/pm/link").st_mode & 0o777 == 0o600
+s.utime("/pm/big", (1, 2)); assert s.stat("/pm/big").st_mtime == 2
+s.truncate("/pm/big", 10); assert s.stat("/pm/big").st_size == 10
+s.rename("/pm/big", "/pm/other"); s.posix_rename("/pm/other", "/pm/big")
+f = s.open("/pm/sparse", "w"); f.seek(5 << 30); f.write(b"end"); f.close()
+assert s.stat("/pm/sparse").st_size == (5 << 30) + 3
+f = s.open("/pm/sparse"); f.seek((5 << 30) - 2); assert f.read(10) == b"\0\0end"; f.close()
+f = s.open("/pm/a", "a"); f.write(b"1"); f.close(); f = s.open("/pm/a", "a"); f.write(b"2"); f.close(); assert s.open("/pm/a").read() == b"12"
+f = s.open("/pm/rw", "w+"); f.write(b"hello"); f.flush(); f.seek(1); assert f.read(3) == b"ell"; f.close()
+try: s.open("/pm/a", "x"); raise SystemExit("an exclusive open of what is there")
+except IOError: pass
+assert sorted(s.listdir("/pm")) == ["a", "big", "link", "rw", "sparse"], s.listdir("/pm")
+assert s.normalize(".") == s.normalize(s.normalize(".")) and s.normalize("/pm/../pm/link") == "/pm/big"
+for n in s.listdir("/pm"): s.remove("/pm/" + n)
+s.rmdir("/pm")
+`
+	for _, pod := range []string{"bash", "static"} {
+		down := w.path("pm-" + pod)
+		w.ok(t, "", "/usr/bin/python3", "-c", script, w.port, w.path("id"), src, down, "alice+"+pod)
+		w.ok(t, "", "cmp", down, src+"/big")
+	}
+}
+
+// sshfsOptions are w.options without -i, which sshfs does not have.
+func (w *world) sshfsOptions() []string {
+	var out []string
+	all := w.options()
+	for i := 0; i < len(all); i += 2 {
+		if all[i] == "-i" {
+			out = append(out, "-o", "IdentityFile="+all[i+1])
+		} else {
+			out = append(out, all[i], all[i+1])
+		}
+	}
+	return out
+}
+
+func TestSSHFS(t *testing.T) {
+	w := started(t)
+	src := w.tree(t, "src", 100, true)
+	must(t, os.Remove(src+"/odd/link")) // some kernels of virtual machines cannot read links over FUSE, whoever serves
+	for _, pod := range []string{"bash", "static"} {
+		t.Run(pod, func(t *testing.T) {
+			at := w.path("mnt-" + pod)
+			must(t, os.Mkdir(at, 0o755))
+			w.ok(t, "", "sshfs", append(w.sshfsOptions(), "alice+"+pod+"@127.0.0.1:/", at)...)
+			defer func() { w.ok(t, "", "fusermount3", "-u", at) }()
+			w.ok(t, "", "cp", "-a", src, at+"/t")
+			same(t, "sshfs", at+"/t", src)
+			same(t, "sshfs, looked at from inside", w.fetch(t, pod, "/t", "fetched"), src)
+			metadata(t, at+"/t")
+			w.ok(t, "", "sh", "-ec", "cd "+at+`; echo a > x; echo b >> x; [ "$(cat x)" = "a
+b" ]; mv x y; mv y t/empty; ln -s t/empty l; truncate -s 100M s; dd if=/dev/urandom of=s bs=1M count=3 seek=40 conv=notrunc,fsync 2>/dev/null; ln t/script hard; df . >/dev/null; rm -r t s hard`)
+			if got := w.ok(t, "", "docker", "-H", w.host, "cp", w.pods[pod]+":/l", w.path("l-"+pod)); got != "" {
+				t.Log(got)
+			}
+			if text, err := os.Readlink(w.path("l-" + pod)); err != nil || text != "t/empty" {
+				t.Errorf("the link says %q, %v", text, err)
+			}
+		})
+	}
+}
+
+func (w *world) rsync(t testing.TB, args ...string) (string, int) {
+	t.Helper()
+	return w.run(t, "", "rsync", append([]string{"-e", "ssh " + strings.Join(w.options(), " ")}, args...)...)
+}
+
+func TestRsync(t *testing.T) {
+	w := newWorld(t)
+	w.pod(t, "tools", "podbastion/ansible:test")
+	w.pod(t, "ash", "podbastion/ash:test")
+	w.pod(t, "static", "podbastion/static:test")
+	w.serve(t)
+	src := w.tree(t, "src", 1000, true)
+	ok := func(args ...string) {
+		t.Helper()
+		if out, code := w.rsync(t, args...); code != 0 {
+			t.Fatalf("rsync %q: %d\n%s", args, code, out)
+		}
+	}
+	ok("-a", src+"/", "alice+tools@127.0.0.1:/r")
+	same(t, "rsync up", w.fetch(t, "tools", "/r", "fetched"), src)
+	ok("-a", "alice+tools@127.0.0.1:/r/", w.path("r"))
+	same(t, "rsync down", w.path("r"), src)
+	must(t, os.Remove(src+"/big"))
+	ok("-a", "--delete", src+"/", "alice+tools@127.0.0.1:/r")
+	same(t, "rsync --delete", w.fetch(t, "tools", "/r", "fetched"), src)
+
+	// A transfer that is cut off, then resumed.
+	w.ok(t, "", "sh", "-c", "head -c 60000000 /dev/urandom > "+w.path("large"))
+	cmd := exec.Command("rsync", "-e", "ssh "+strings.Join(w.options(), " "), "--partial", "--bwlimit=8M", w.path("large"), "alice+tools@127.0.0.1:/large")
+	must(t, cmd.Start())
+	time.Sleep(3 * time.Second) // the point is to cut in the middle
+	must(t, cmd.Process.Signal(os.Interrupt))
+	if cmd.Wait() == nil {
+		t.Error("a transfer that was cut off ends well")
+	}
+	ok("--partial", "--append-verify", w.path("large"), "alice+tools@127.0.0.1:/large")
+	w.fetch(t, "tools", "/large", "large2")
+	w.ok(t, "", "cmp", w.path("large"), w.path("large2"))
+
+	for _, pod := range []string{"ash", "static"} {
+		out, code := w.rsync(t, "-a", src+"/", "alice+"+pod+"@127.0.0.1:/r")
+		if code == 0 || !strings.Contains(out, "has no rsync; use scp -r or sftp") {
+			t.Errorf("rsync to %s: %d %s", pod, code, out)
+		}
+	}
+}
