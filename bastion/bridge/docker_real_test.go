@@ -149,7 +149,11 @@ func TestDockerTerminal(t *testing.T) {
 				end = "\x03"
 			}
 			_, _ = io.WriteString(p.Stdin(), end)
-			expectState(t, c, image+" behind "+keys, prompt)
+			behind := prompt
+			if image == "ash" && strings.HasPrefix(keys, "stty -echo") {
+				behind.Canonical = true // its line editor does without a terminal that does not echo
+			}
+			expectState(t, c, image+" behind "+keys, behind)
 			_, _ = io.WriteString(p.Stdin(), "stty echo\r")
 			expectState(t, c, image+" with echo", prompt)
 		}
@@ -192,7 +196,8 @@ func ownEngine(t *testing.T) (host string, start func(), kill func(syscall.Signa
 		}
 		// containerd is the engine's child and ends with it when asked kindly
 		kill(syscall.SIGTERM)
-		_ = os.RemoveAll(dir)
+		_ = syscall.Unmount(dir+"/data", 0) // the engine leaves its bind mount of it where it was killed once
+		must(t, os.RemoveAll(dir))
 	})
 	return host, start, kill
 }
