@@ -113,13 +113,14 @@ type edit struct {
 	based     bool
 	output    bool // something was written since the newest accepting key
 	disturbed bool
-	lost      bool   // the screen showed something else than the line, and the keys do not tell it
-	shown     bool   // what was typed was seen on the screen at some time
-	settled   bool   // all keys but an accepting one had been answered for
-	entered   bool   // an accepting key was taken over with the text
-	open      bool   // an editor that switches modes was reading when it began
-	wrapped   bool   // its prompt's row continues the one above
-	before    string // all that stood before the text on its row: the prompt, and what was left there
+	lost      bool     // the screen showed something else than the line, and the keys do not tell it
+	shown     bool     // what was typed was seen on the screen at some time
+	candidate *reading // what stood there when the cursor left the row, though the keys gave something else
+	settled   bool     // all keys but an accepting one had been answered for
+	entered   bool     // an accepting key was taken over with the text
+	open      bool     // an editor that switches modes was reading when it began
+	wrapped   bool     // its prompt's row continues the one above
+	before    string   // all that stood before the text on its row: the prompt, and what was left there
 }
 
 type lastFeed struct {
@@ -303,6 +304,9 @@ func (t *Tracker) Settle() {
 	}
 	if t.swallowed() {
 		n, accepts := boundary(t.queue)
+		if accepts && t.edit.candidate != nil {
+			t.submit(*t.edit.candidate, n, t.screen.Cursor().Line)
+		}
 		if accepts && t.shells.container != "" && t.edit.known {
 			// A multiplexer leaves out the modes that an editor switches off and on again in quick succession.
 			if r := t.read(t.queue[:n-1], t.edit.start.Line, false); r.matched {
@@ -315,7 +319,9 @@ func (t *Tracker) Settle() {
 	}
 	n, accepts := boundary(t.queue)
 	if n > 0 && !accepts {
-		t.drop(n) // an interrupt ends the line in any case
+		if t.answered {
+			t.drop(n) // an interrupt ends the line in any case
+		}
 		return
 	}
 	if n > 0 {
@@ -352,7 +358,7 @@ func (t *Tracker) swallowed() bool {
 	if t.shells.container != "" {
 		left = afterBorder(left)
 	}
-	if !t.shells.known(left, t.open) {
+	if !t.shells.known(left, t.open) && (left == "" || left != t.edit.prompt) {
 		return false
 	}
 	if !t.screen.Cell(cur).Space() {

@@ -17,6 +17,7 @@ type reading struct {
 	matched bool // screen and keys agree
 	blind   bool // keys were typed and the screen shows none of them
 	row     int  // its last row
+	part    bool // the screen shows a part of what the keys give
 	spoilt  bool // the prompt is not where it was
 	pending bool // the editor has not shown the end of the line yet
 }
@@ -349,7 +350,9 @@ func (t *Tracker) reconcile(r *reading, keys []byte) {
 	best := -1.0
 	for _, g := range t.guesses() {
 		m := t.replay(keys, g.kind, g.vi)
-		if s := similarity(m.shows(), r.seen); s > best && (m.sure || !r.sure) || m.sure && !r.sure {
+		if g.kind == cooked && !t.kernel {
+			// Everything is text to the kernel: that it knows what every key does says nothing.
+		} else if s := similarity(m.shows(), r.seen); s > best && (m.sure || !r.sure) || m.sure && !r.sure {
 			best = s
 			r.keys, r.sure = m.text, m.sure
 		}
@@ -378,7 +381,7 @@ func (t *Tracker) reconcile(r *reading, keys []byte) {
 	case r.spoilt && t.open && t.edit.shown:
 		r.text = typed
 	case t.scrolled(r):
-		r.text = typed
+		r.text, r.part = typed, true
 	case t.disturbed(r):
 		if similarity(r.keys, r.seen) > 0.6 {
 			r.text = typed
