@@ -2,6 +2,7 @@ package bastion_test
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -76,7 +77,7 @@ func TestGuardedShell(t *testing.T) {
 	}
 	_, err = keys.Write([]byte("exit 3\r"))
 	must(t, err)
-	if exit, ok := s.Wait().(*ssh.ExitError); !ok || exit.ExitStatus() != 3 {
+	if exit := (*ssh.ExitError)(nil); !errors.As(s.Wait(), &exit) || exit.ExitStatus() != 3 {
 		t.Errorf("ended with %v", exit)
 	}
 	if _, err := os.Stat(file); err == nil {
@@ -87,7 +88,7 @@ func TestGuardedShell(t *testing.T) {
 	}
 	// The same rules hold for exec requests and for the shells that they start.
 	for _, command := range []string{"touch " + file, "bash -c 'touch " + file + "'"} {
-		if exit, _ := newSession(t, c).Run(command).(*ssh.ExitError); exit == nil || exit.ExitStatus() != 126 {
+		if exit := (*ssh.ExitError)(nil); !errors.As(newSession(t, c).Run(command), &exit) || exit.ExitStatus() != 126 {
 			t.Errorf("%s ended with %v", command, exit)
 		}
 	}

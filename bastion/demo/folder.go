@@ -70,6 +70,13 @@ roles:
       mode: denylist
       rules:
         - {id: no-rm-rf, action: deny, programs: [rm], flags: [-r, -f], message: "not recursively by force"}
+    files:
+      upload: [{paths: ["/**"]}]
+      download: [{paths: ["/**"]}]
+      remove: [{paths: ["/**"]}]
+      rename: [{paths: ["/**"]}]
+      mkdir: [{paths: ["/**"]}]
+      chmod: [{paths: ["/**"]}]
     forward: {podPorts: ["1-65535"]}
     recording: required
 `

@@ -2,6 +2,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -46,7 +47,7 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 			return exitcode.OK
 		}
 		_, _ = fmt.Fprintf(errOut, "bastionctl %s: %v\n", c.name, err)
-		if _, ok := err.(errUsage); ok {
+		if usage := errUsage(""); errors.As(err, &usage) {
 			return exitcode.Usage
 		}
 		return exitcode.Failure
