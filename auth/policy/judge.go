@@ -275,7 +275,7 @@ const maxNodes = 10_000
 // assignment judges a variable that decides which programs run or what they do. It is held against the rules as the
 // program NAME= with the value as its argument.
 func (j *judge) assignment(c *syntax.Command, a syntax.Assignment) {
-	if a.Name != "" && !steers(a.Name) {
+	if a.Name != "" && !steers(a.Name) || plainPrompt(a) {
 		return
 	}
 	program := a.Name + "="
@@ -296,6 +296,13 @@ func (j *judge) assignment(c *syntax.Command, a syntax.Assignment) {
 		n.Action, n.Reason = auth.Deny, a.Name+" decides what runs, and no rule allows to set it"
 	}
 	j.add(j.weigh(n, maybe))
+}
+
+// plainPrompt says whether an assignment sets a prompt that runs nothing when it is shown.
+func plainPrompt(a syntax.Assignment) bool {
+	text, known := a.Value.Known()
+	isPrompt := len(a.Name) == 3 && strings.HasPrefix(a.Name, "PS")
+	return isPrompt && known && !strings.Contains(text, "`") && !strings.Contains(text, "$(") && !strings.Contains(text, "${")
 }
 
 // harmlessFiles may be written and read by anybody.

@@ -93,7 +93,7 @@ mode: allowlist
 rules: [{id: x, action: allow, programs: [bash, source], paths: ["/opt/s/**"]}, {id: y, action: allow, programs: [python3], arguments: ["-c", {regex: "print\\(.*\\)"}]}]`, facts, []test{{"bash /opt/s/a.sh", a}, {"bash /opt/s/../../tmp/a.sh", d}, {"bash", d}, {"bash -c ls", d}, {"source /opt/s/x", a}, {"python3 -c 'print(1)'", a}, {"python3 -c 'exit(1)'", d}, {"python3", d}, {"echo | bash /opt/s/a.sh", d}}},
 		{"builtins that need no rule", `
 mode: allowlist
-rules: [{id: x, action: allow, programs: [ls]}]`, facts, []test{{"cd /x", a}, {"exit", a}, {"true", a}, {"export A=b", a}, {"A=b", a}, {"unset A", a}, {"test -f x", a}, {"[ -f x ]", a}, {"echo x", d}, {"eval ls", d}, {"exec ls", d}, {"alias x=ls", d}, {"trap ls EXIT", d}, {"source x", d}, {"PATH=/x ls", d}, {"PATH=/x", d}, {"export PATH=/x:$PATH", d}, {"LD_PRELOAD=/x ls", d}, {"declare -x BASH_ENV=x", d},
+rules: [{id: x, action: allow, programs: [ls]}]`, facts, []test{{"cd /x", a}, {"exit", a}, {"true", a}, {"export A=b", a}, {"A=b", a}, {"PS1='$ '", a}, {"PS1=", a}, {"PS1='$(ls)'", d}, {"PS1=$x", d}, {"unset A", a}, {"test -f x", a}, {"[ -f x ]", a}, {"echo x", d}, {"eval ls", d}, {"exec ls", d}, {"alias x=ls", d}, {"trap ls EXIT", d}, {"source x", d}, {"PATH=/x ls", d}, {"PATH=/x", d}, {"export PATH=/x:$PATH", d}, {"LD_PRELOAD=/x ls", d}, {"declare -x BASH_ENV=x", d},
 			{`export "$x"`, d}, {"read PATH", d}, {"read x", a}, {"printf -v PATH x", d}, {"env PATH=/x ls", d}, {"sudo test -f x", d}, {"builtin cd x", a}, {"bind -x '\"a\":ls'", d}, {"enable -f x y", d}, {"hash -p /x ls", d}, {"for PATH in /x; do ls; done", d}, {": ${PAGER:=/x}", d}, {"getopts a PATH", d}, {": > f", d}, {"./true", d}}},
 		{"redirections", `
 mode: allowlist
