@@ -145,6 +145,18 @@ func (g *gate) closeAll() {
 	}
 }
 
+// busy tells whether any connection has an open channel.
+func (g *gate) busy() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for c := range g.conns {
+		if c.channels.Load() > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 func (g *gate) wait() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
