@@ -47,7 +47,7 @@ func (fixed) Run(ctx context.Context) error { <-ctx.Done(); return nil }
 
 const roles = `
 roles:
-  dev: {targets: [{namespaces: [shop]}], forward: {podPorts: ["1-65535"]}}
+  dev: {targets: [{namespaces: [shop, front]}], forward: {podPorts: ["1-65535"]}}
 `
 
 func start(t *testing.T) *whole {
@@ -227,7 +227,7 @@ func TestReloadByFile(t *testing.T) {
 	}
 	before, err := os.ReadFile(filepath.Join(w.dir, "roles.yaml"))
 	must(t, err)
-	must(t, os.WriteFile(filepath.Join(w.dir, "roles.yaml"), bytes.Replace(before, []byte("[shop]"), []byte("[bank]"), 1), 0o600))
+	must(t, os.WriteFile(filepath.Join(w.dir, "roles.yaml"), bytes.Replace(before, []byte("[shop, front]"), []byte("[bank]"), 1), 0o600))
 	must(t, w.reload())
 	err = s.Wait()
 	if status(err) != 255 || !strings.Contains(errOut.String(), "your access to this pod has ended") {

@@ -35,7 +35,7 @@ func (s *screen) String() string {
 
 func (s *screen) wait(t *testing.T, text string) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for !strings.Contains(s.String(), text) {
 		if time.Now().After(deadline) {
 			t.Fatalf("no %q on the screen: %q", text, s.String())

@@ -44,7 +44,7 @@ func realCluster(t *testing.T) *cluster {
 	var pods []*target.Pod
 	for _, image := range []string{"bash", "ash", "static"} {
 		uid := "uid-" + image + suffix
-		args := []string{"-H", host, "run", "-d", "--init=false", "--label", "io.kubernetes.pod.namespace=shop", "--label", "io.kubernetes.pod.name=" + image + "-" + suffix,
+		args := []string{"-H", host, "run", "-d", "--init=false", "--label", "io.kubernetes.pod.namespace=front", "--label", "io.kubernetes.pod.name=" + image + "-" + suffix,
 			"--label", "io.kubernetes.pod.uid=" + uid, "--label", "io.kubernetes.container.name=app", "--label", "io.kubernetes.docker.type=container",
 			"podbastion/" + image + ":test"}
 		out, err := exec.Command("docker", args...).CombinedOutput()
@@ -54,7 +54,7 @@ func realCluster(t *testing.T) *cluster {
 		id := strings.TrimSpace(string(out))
 		c.containers[image] = id
 		t.Cleanup(func() { _ = exec.Command("docker", "-H", host, "rm", "-f", id).Run() })
-		p := podOf(target.Target{Cluster: agenttest.Cluster, Namespace: "shop", Pod: image + "-" + suffix, UID: target.UID(uid), Container: "app",
+		p := podOf(target.Target{Cluster: agenttest.Cluster, Namespace: "front", Pod: image + "-" + suffix, UID: target.UID(uid), Container: "app",
 			Node: agenttest.Node, NodeAddress: "127.0.0.1"})
 		p.Owners = []target.Owner{{Kind: "Deployment", Name: image}}
 		pods = append(pods, p)
@@ -129,7 +129,7 @@ func TestOpenSSHExec(t *testing.T) {
 		{user: "alice+bash", command: "kill -INT $$", exit: 130},
 		{user: "alice+bash", command: "kill -KILL $$", exit: 137},
 		{user: "alice+bash", command: "exit 255", exit: 255},
-		{user: "alice+shop+bash~app", command: `printf '%s|' "a b" 'c"d' '$HOME'`, out: `a b|c"d|$HOME|`},
+		{user: "alice+front+bash~app", command: `printf '%s|' "a b" 'c"d' '$HOME'`, out: `a b|c"d|$HOME|`},
 		{user: "alice+ash", command: "echo $0 $SHELL", out: "/bin/sh /bin/sh\n"},
 		{user: "alice+static", command: "/static echo 'a  b' c", out: "a  b c\n"},
 		{user: "alice+static", command: "/nothing", exit: 127},
@@ -171,8 +171,8 @@ func TestOpenSSHTerminal(t *testing.T) {
 		go func() { _, _ = io.Copy(s, f) }()
 		say := func(text string) { _, err := io.WriteString(f, text); must(t, err) }
 		say("stty size; echo $TERM\n")
-		s.has(t, "33 101")
-		s.has(t, "xterm-256color")
+		s.wait(t, "33 101")
+		s.wait(t, "xterm-256color")
 		must(t, pty.Setsize(f, &pty.Winsize{Rows: 44, Cols: 122}))
 		for deadline := time.Now().Add(10 * time.Second); !strings.Contains(s.String(), "44 122"); time.Sleep(50 * time.Millisecond) {
 			if time.Now().After(deadline) {
@@ -181,11 +181,11 @@ func TestOpenSSHTerminal(t *testing.T) {
 			say("stty size\n")
 		}
 		say("sleep 100\n")
-		s.has(t, "sleep 100")
+		s.wait(t, "sleep 100")
 		time.Sleep(200 * time.Millisecond) // the shell starts it after its echo
 		say("\x03")
 		say("echo $?-int\n")
-		s.has(t, "130-int")
+		s.wait(t, "130-int")
 		say("exit 3\n")
 		err = cmd.Wait()
 		if code := cmd.ProcessState.ExitCode(); code != 3 {
@@ -198,34 +198,7 @@ func TestOpenSSHTerminal(t *testing.T) {
 	}
 }
 
-// screen is what a terminal got so far.
-type screen struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *screen) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *screen) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
-
-func (s *screen) has(t *testing.T, text string) {
-	t.Helper()
-	for deadline := time.Now().Add(15 * time.Second); !strings.Contains(s.String(), text); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("no %q in %q", text, s.String())
-		}
-	}
-}
-
-// zeros is cheap to make, and its hash tells whether all of it came.
+// counted is cheap to make, and its hash tells whether all of it came.
 type counted struct{ left, at int64 }
 
 func (m *counted) Read(p []byte) (int, error) {

@@ -4,17 +4,20 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// algorithms lists what is offered: nothing with SHA-1, CBC or NIST curves. MACs over plaintext come last, for libssh2
-// before 1.11 (curl in Debian 12), which has no others and no AEAD cipher. Strict key exchange comes with the library
-// and is always offered; what can be agreed on with these MACs is not what it protects.
-func algorithms() ssh.Config {
-	return ssh.Config{
+// algorithms lists what is offered: nothing with SHA-1, CBC, NIST curves or a MAC over plaintext. Strict key exchange
+// comes with the library and is always offered. Only clients that have nothing better are offered more.
+func algorithms(client string) ssh.Config {
+	c := ssh.Config{
 		KeyExchanges: []string{ssh.KeyExchangeMLKEM768X25519, ssh.KeyExchangeCurve25519},
 		Ciphers: []string{
 			ssh.CipherAES128GCM, ssh.CipherAES256GCM, ssh.CipherChaCha20Poly1305, ssh.CipherAES256CTR, ssh.CipherAES128CTR,
 		},
-		MACs: []string{ssh.HMACSHA256ETM, ssh.HMACSHA512ETM, ssh.HMACSHA256, ssh.HMACSHA512},
+		MACs: []string{ssh.HMACSHA256ETM, ssh.HMACSHA512ETM},
 	}
+	if needsOldMACs(client) {
+		c.MACs = append(c.MACs, ssh.HMACSHA256, ssh.HMACSHA512)
+	}
+	return c
 }
 
 // publicKeyAlgorithms are the signatures that clients may prove a key with.

@@ -173,6 +173,10 @@ type conn struct {
 	network netip.Prefix
 	books   *throttle.Connection
 
+	client     string // what the client calls itself
+	ahead      []byte // what was read before the library reads
+	introduced bool   // our line was sent; the library is about to send it too
+
 	loginAt  time.Time // set before the first channel
 	closed   sync.Once
 	heard    atomic.Int64 // when the last byte came, in nanoseconds
@@ -200,13 +204,8 @@ func (c *conn) used(ctx glider.Context) {
 	})
 }
 
-func (c *conn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	if n > 0 {
-		c.heard.Store(time.Now().UnixNano())
-	}
-	return n, err
-}
+// note remembers that something was heard of the client.
+func (c *conn) note() { c.heard.Store(time.Now().UnixNano()) }
 
 func (c *conn) Close() error {
 	err := c.Conn.Close()

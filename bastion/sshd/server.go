@@ -139,6 +139,12 @@ func (s *Server) accepted(ctx glider.Context, c net.Conn) net.Conn {
 	if !ok {
 		return nil
 	}
+	client, err := conn.introduce()
+	if err != nil {
+		s.failed(conn, err)
+		return nil // it is closed then
+	}
+	conn.client = client
 	ctx.SetValue(connKey{}, conn)
 	return conn
 }
@@ -150,16 +156,17 @@ func stateOf(ctx glider.Context) *conn {
 
 // config is one connection's configuration. Its callbacks belong to that connection alone.
 func (s *Server) config(ctx glider.Context) *ssh.ServerConfig {
+	conn := stateOf(ctx)
 	c := &ssh.ServerConfig{
-		Config:                  algorithms(),
+		Config:                  algorithms(conn.client),
 		PublicKeyAuthAlgorithms: publicKeyAlgorithms(),
 		MaxAuthTries:            maxAuthTries,
-		ServerVersion:           "SSH-2.0-Podbastion",
+		ServerVersion:           version,
 	}
 	if s.o.Banner != "" {
 		c.BannerCallback = func(ssh.ConnMetadata) string { return s.o.Banner }
 	}
-	a := &authenticator{server: s, conn: stateOf(ctx)}
+	a := &authenticator{server: s, conn: conn}
 	a.install(c)
 	return c
 }
