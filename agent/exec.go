@@ -15,6 +15,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
+	"k8s.io/streaming/pkg/httpstream/wsstream"
 	utilexec "k8s.io/utils/exec"
 
 	"github.com/podbastion/podbastion/agent/runtime"
@@ -60,6 +61,9 @@ func (s *Server) exec(w http.ResponseWriter, r *http.Request) {
 	e := &executor{server: s, live: live, grant: g, container: c, conn: conn, env: env, modes: modes, credit: query.Get("credit") == "1", size: tty.Size{
 		Cols: number(query.Get("columns")), Rows: number(query.Get("rows")),
 	}}
+	if !wsstream.IsWebSocketRequest(r) {
+		w = wholeFrames{w}
+	}
 	remotecommand.ServeExec(w, r, e, g.Pod, g.UID, g.Container, query["command"], opts, 0, streamTimeout, []string{remotecommand.StreamProtocolV4Name})
 }
 

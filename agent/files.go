@@ -51,7 +51,7 @@ func (s *Server) files(w http.ResponseWriter, r *http.Request) {
 	conn, _ := r.Context().Value(connKey{}).(*watched)
 	f := &fileServer{server: s, live: live, grant: g, container: c, conn: conn}
 	opts := &remotecommand.Options{Stdin: true, Stdout: true, Stderr: true}
-	remotecommand.ServeExec(w, r, f, g.Pod, g.UID, g.Container, []string{"files"}, opts, 0, streamTimeout, []string{remotecommand.StreamProtocolV4Name})
+	remotecommand.ServeExec(wholeFrames{w}, r, f, g.Pod, g.UID, g.Container, []string{"files"}, opts, 0, streamTimeout, []string{remotecommand.StreamProtocolV4Name})
 }
 
 // fileServer serves one grant's files.

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 	"k8s.io/cri-streaming/pkg/streaming/portforward"
+	"k8s.io/streaming/pkg/httpstream/wsstream"
 
 	"github.com/podbastion/podbastion/agent/runtime"
 	"github.com/podbastion/podbastion/auth/grant"
@@ -45,6 +46,9 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request) {
 	}
 	conn, _ := r.Context().Value(connKey{}).(*watched)
 	f := &forwarder{server: s, grant: g, pid: c.PID, conn: conn}
+	if !wsstream.IsWebSocketRequest(r) {
+		w = wholeFrames{w}
+	}
 	portforward.ServePortForward(w, r, f, g.Pod, g.UID, opts, 0, streamTimeout, portforward.SupportedProtocols)
 }
 

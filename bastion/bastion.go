@@ -60,8 +60,8 @@ type Bastion struct {
 
 // New composes a bastion from its configuration: it reads what files it names, and takes the addresses that it listens
 // on. Nothing is served before Run.
-func New(c Config, p Parts) (b *Bastion, err error) {
-	b = &Bastion{c: c, log: p.Log, registry: prometheus.NewRegistry()}
+func New(c Config, p Parts) (_ *Bastion, err error) {
+	b := &Bastion{c: c, log: p.Log, registry: prometheus.NewRegistry()}
 	defer func() {
 		if err != nil {
 			b.close()
@@ -190,6 +190,9 @@ func (b *Bastion) Addr() net.Addr { return b.ssh.Addr() }
 // Reload reads the roles document now. On error the old one stays in force.
 func (b *Bastion) Reload() error { return b.roles.Reload() }
 
+// settleTime is for the last words of sessions to reach their clients.
+const settleTime = 2 * time.Second
+
 // Run serves until the context ends, then drains: nothing new begins, and what is live has Config.Drain to end.
 func (b *Bastion) Run(ctx context.Context) error {
 	defer b.close()
@@ -227,6 +230,7 @@ func (b *Bastion) Run(ctx context.Context) error {
 	draining, done := context.WithTimeout(background, b.c.Drain)
 	b.sessions.Drain(draining)
 	done()
+	b.front.Settle(settleTime)
 	b.front.Close()
 	cause := context.Cause(background) // nil unless a part failed
 	stop(nil)

@@ -64,7 +64,13 @@ func realCluster(t *testing.T) *cluster {
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
 	go func() { ran <- r.Run(ctx) }()
-	t.Cleanup(func() { cancel(); <-ran; _ = r.Close() })
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ran; !errors.Is(err, context.Canceled) {
+			t.Errorf("the runtime ended with %v", err)
+		}
+		must(t, r.Close())
+	})
 	for deadline := time.Now().Add(20 * time.Second); r.Ready() != nil; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the runtime does not become ready: ", r.Ready())

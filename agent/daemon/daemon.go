@@ -42,8 +42,8 @@ type Daemon struct {
 
 // New reads what files the configuration names, and takes the addresses that it listens on. Nothing is served before
 // Run. The running program must call reaper.Main and files.Main first.
-func New(c agent.Config, errOut io.Writer) (d *Daemon, err error) {
-	d = &Daemon{registry: prometheus.NewRegistry()}
+func New(c agent.Config, errOut io.Writer) (_ *Daemon, err error) {
+	d := &Daemon{registry: prometheus.NewRegistry()}
 	defer func() {
 		if err != nil {
 			d.close()

@@ -70,11 +70,14 @@ func ruled(n Node, r *rule) Node {
 func (j *judge) words(c *syntax.Command) *rule {
 	s := j.subject(c)
 	n := j.node(s)
-	if d, ok := j.definition(c); ok {
+	d, defined := j.definition(c)
+	if defined {
 		j.expanded(c, d)
-		return nil
 	}
 	r, maybe := j.first(s)
+	if defined && !d.Unsure && (r == nil || r.Action == auth.Allow) {
+		return nil // it is surely not the program of that name; a rule against that name is heeded all the same
+	}
 	switch {
 	case r != nil:
 		n = ruled(n, r)
@@ -170,19 +173,73 @@ func (j *judge) possible(c *syntax.Command) {
 // definition returns what a name stands for when the session or the line has given it a meaning of its own.
 func (j *judge) definition(c *syntax.Command) (syntax.Definition, bool) {
 	name, ok := c.Program()
-	if !ok || c.Outside || slices.Contains(j.calls, name) { // an alias does not expand within itself
+	if !ok || c.Outside || c.Plain || slices.Contains(j.calls, name) { // an alias does not expand within itself
 		return syntax.Definition{}, false
 	}
-	for _, d := range slices.Backward(j.defines) {
-		if d.Name == name || d.Name == "" {
-			return d, true
+	d, found := j.earlier(name)
+	for _, next := range j.defines {
+		if (next.Name == name || next.Name == "") && next.At <= j.index {
+			d = over(d, found, next)
+			// An alias holds from the next line on, and only some shells mind them in what is not typed.
+			d.Unsure = d.Unsure || next.Alias
+			found = true
 		}
 	}
+	switch {
+	case !found || d.Gone && d.Code == "" && !d.Unsure:
+		return d, false
+	case d.Alias && c.Words[0].Quoted:
+		return d, false // \ls is never an alias
+	}
+	return d, true
+}
+
+// earlier is what the session made of a name before this line.
+func (j *judge) earlier(name string) (syntax.Definition, bool) {
 	d, ok := j.facts.Defined[name]
 	if !ok {
 		d, ok = j.facts.Defined[""] // one whose name is not known may be any
+		d.Unsure = true
 	}
 	return d, ok
+}
+
+// over is what a name stands for after a further definition. Where it is not certain which of two holds, its code is
+// not known.
+func over(d syntax.Definition, found bool, next syntax.Definition) syntax.Definition {
+	switch {
+	case next.Gone && !found:
+		return next
+	case next.Gone || found && next.Unsure:
+		return syntax.Definition{Name: next.Name, Alias: d.Alias && next.Alias, Unsure: true}
+	}
+	return next
+}
+
+// lasting lists the line's definitions as the session shall remember them: one for each name.
+func (j *judge) lasting() []syntax.Definition {
+	var out []syntax.Definition
+	for _, next := range j.defines {
+		i := slices.IndexFunc(out, func(d syntax.Definition) bool { return d.Name == next.Name })
+		var d syntax.Definition
+		found := i >= 0
+		if found {
+			d = out[i]
+		} else {
+			d, found = j.facts.Defined[next.Name]
+		}
+		if next.Gone && !found {
+			continue
+		}
+		d = over(d, found, next)
+		d.At = 0
+		if i >= 0 {
+			out[i] = d
+		} else {
+			out = append(out, d)
+		}
+	}
+	return out
 }
 
 // maxCalls is how deep aliases and functions may call each other.

@@ -202,6 +202,7 @@ type judge struct {
 	line    Line
 	facts   Facts
 	defines []syntax.Definition // of the line
+	index   int                 // of the command that is being judged, in the line's script
 	calls   []string            // of aliases and functions, that are being looked into
 	nodes   []Node
 	needs   []string
@@ -216,6 +217,7 @@ func (j *judge) script(s *syntax.Script) {
 		j.add(j.undecided(Node{Text: j.line.Text}, "it refers to an earlier line"))
 	}
 	for i := range s.Commands {
+		j.index = i
 		j.command(&s.Commands[i])
 	}
 }
@@ -235,7 +237,7 @@ func (j *judge) undecided(n Node, why string) Node {
 
 // verdict puts the nodes together: the worst of them counts, the first where several are as bad.
 func (j *judge) verdict() Verdict {
-	v := Verdict{Action: auth.Allow, Nodes: j.nodes, Needs: j.needs, StartsShell: j.shell, Defines: j.defines}
+	v := Verdict{Action: auth.Allow, Nodes: j.nodes, Needs: j.needs, StartsShell: j.shell, Defines: j.lasting()}
 	worst := -1
 	for i, n := range j.nodes {
 		if worst < 0 || severity(n.Action) > severity(j.nodes[worst].Action) {

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"path"
+	syntaxre "regexp/syntax"
 	"slices"
 	"strings"
 
@@ -25,12 +26,18 @@ type rule struct {
 	names []string // the literal base names of its programs
 	open  bool     // it has no programs, or globs among them: the index by name does not find it
 	paths []pattern
-	start string // what a text begins with that the regex, which is anchored, matches
+	heads []string // what the bare names begin with that the programs of the same index match
+	start string   // what a text begins with that the regex, which is anchored, matches
 }
 
 func newRule(r *auth.Rule, index int) *rule {
 	out := &rule{Rule: r, index: index, open: len(r.Programs) == 0}
 	for _, g := range r.Programs {
+		head := g.String()
+		if i := strings.IndexAny(head, `*?[\/`); i >= 0 {
+			head = head[:i]
+		}
+		out.heads = append(out.heads, head)
 		base := path.Base(g.String())
 		if strings.ContainsAny(g.String(), `*?[\`) {
 			out.open = true
@@ -50,21 +57,21 @@ func newRule(r *auth.Rule, index int) *rule {
 	return out
 }
 
-// literalStart is the text that everything begins with which an anchored expression, as the loader writes them,
-// matches. It spares most rules the expression itself.
+// literalStart is the text that everything begins with which an anchored expression matches. It spares most rules the
+// expression itself.
 func literalStart(expression string) string {
-	body, ok := strings.CutPrefix(expression, `\A(?s:`)
-	if !ok || strings.Contains(body, "|") {
+	re, err := syntaxre.Parse(expression, syntaxre.Perl)
+	if err != nil || re.Op != syntaxre.OpConcat || len(re.Sub) < 2 || re.Sub[0].Op != syntaxre.OpBeginText {
 		return ""
 	}
-	i := strings.IndexAny(body, `\.+*?()[]{}^$`)
-	if i < 0 {
+	first := re.Sub[1]
+	for first.Op == syntaxre.OpConcat && len(first.Sub) > 0 {
+		first = first.Sub[0]
+	}
+	if first.Op != syntaxre.OpLiteral || first.Flags&syntaxre.FoldCase != 0 {
 		return ""
 	}
-	if i > 0 && strings.IndexByte("*?{", body[i]) >= 0 {
-		i-- // the last character may be missing
-	}
-	return body[:i]
+	return string(first.Rune)
 }
 
 // permits says whether the rule needs certainty: what it allows must be what runs.
@@ -81,13 +88,19 @@ func (r *rule) answersForCode(in syntax.CodePlace) bool {
 // match holds a rule against a subject: all its conditions must hold.
 func (r *rule) match(s *subject) answer {
 	out := r.program(s)
-	for _, condition := range []func(*subject) answer{r.regex, r.arguments, r.flags, r.files} {
-		if out == no {
-			return no
-		}
-		out = min(out, condition(s))
+	if out == no {
+		return no
 	}
-	return out
+	if out = min(out, r.regex(s)); out == no {
+		return no
+	}
+	if out = min(out, r.arguments(s)); out == no {
+		return no
+	}
+	if out = min(out, r.flags(s)); out == no {
+		return no
+	}
+	return min(out, r.files(s))
 }
 
 // trustedDirs hold the programs that a bare name means. A program of the same name elsewhere is another one.
@@ -98,7 +111,10 @@ func (r *rule) program(s *subject) answer {
 		return yes
 	}
 	out := no
-	for _, g := range r.Programs {
+	for i, g := range r.Programs {
+		if head := r.heads[i]; head != "" && !s.name.open && !strings.HasPrefix(s.name.base, head) {
+			continue
+		}
 		out = max(out, r.oneProgram(g, s.name))
 	}
 	return out

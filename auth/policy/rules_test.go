@@ -219,6 +219,10 @@ func TestDefined(t *testing.T) {
 		{"function that is forbidden", syntax.Definition{Name: "ls", Code: "{ touch F; }"}, "ls", auth.Deny, auth.Deny},
 		{"function that runs its arguments", syntax.Definition{Name: "f", Code: `{ "$@"; }`}, "f touch F", auth.Deny, auth.Deny},
 		{"function that calls itself", syntax.Definition{Name: "f", Code: "{ f; }"}, "f", auth.Deny, auth.Allow},
+		{"quoted, and so no alias", syntax.Definition{Name: "touch", Alias: true, Code: "ls"}, `\touch F`, auth.Deny, auth.Deny},
+		{"passed over", syntax.Definition{Name: "touch", Code: "{ ls; }"}, `command touch F`, auth.Deny, auth.Deny},
+		{"gone in this line", syntax.Definition{Name: "touch", Code: "{ ls; }"}, `unset -f touch; touch F`, auth.Deny, auth.Deny},
+		{"not certain", syntax.Definition{Name: "x", Unsure: true}, `x touch F`, auth.Deny, auth.Warn},
 		{"not meant by another program", syntax.Definition{Name: "ls", Code: "{ touch F; }"}, "env ls", auth.Allow, auth.Allow},
 	} {
 		facts := policy.Facts{Defined: map[string]syntax.Definition{test.define.Name: test.define}}
@@ -228,6 +232,21 @@ func TestDefined(t *testing.T) {
 		if v := denylist.Decide(policy.Line{Text: test.line}, facts); v.Action != test.deny {
 			t.Errorf("%s under a denylist: %s (%s), want %s", test.name, v.Action, v.Reason, test.deny)
 		}
+	}
+	// What may or may not have replaced another definition leaves both possible.
+	runs := map[string]syntax.Definition{"f": {Name: "f", Code: `{ "$@"; }`}}
+	for _, line := range []string{"false && f() { ls; }", "(f() { ls; })", "unset -f f", "if false; then f() { ls; }; fi"} {
+		v := denylist.Decide(policy.Line{Text: line}, policy.Facts{Defined: runs})
+		if len(v.Defines) != 1 {
+			t.Fatalf("%q defines %+v", line, v.Defines)
+		}
+		after := policy.Facts{Defined: map[string]syntax.Definition{"f": v.Defines[0]}}
+		if v := denylist.Decide(policy.Line{Text: "f touch F"}, after); v.Action == auth.Allow {
+			t.Errorf("after %q, f touch F is allowed", line)
+		}
+	}
+	if v := denylist.Decide(policy.Line{Text: "unset FOO"}, policy.Facts{}); len(v.Defines) > 0 {
+		t.Errorf("unset of a variable defines %+v", v.Defines)
 	}
 	v := denylist.Decide(policy.Line{Text: "alias x='ls -l'; f() { ls; }"}, policy.Facts{})
 	want := []syntax.Definition{{Name: "x", Alias: true, Code: "ls -l"}, {Name: "f", Code: "{ ls; }"}}

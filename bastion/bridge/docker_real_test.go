@@ -149,7 +149,11 @@ func TestDockerTerminal(t *testing.T) {
 				end = "\x03"
 			}
 			_, _ = io.WriteString(p.Stdin(), end)
-			expectState(t, c, image+" behind "+keys, prompt)
+			behind := prompt
+			if image == "ash" && strings.HasPrefix(keys, "stty -echo") {
+				behind.Canonical = true // its line editor does without a terminal that does not echo
+			}
+			expectState(t, c, image+" behind "+keys, behind)
 			_, _ = io.WriteString(p.Stdin(), "stty echo\r")
 			expectState(t, c, image+" with echo", prompt)
 		}
@@ -174,7 +178,8 @@ func ownEngine(t *testing.T) (host string, start func(), kill func(syscall.Signa
 		log, err := os.OpenFile(filepath.Join(dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 		must(t, err)
 		defer log.Close()
-		cmd = osexec.Command("dockerd", "--host", host, "--data-root", dir+"/data", "--exec-root", dir+"/exec", "--pidfile", dir+"/pid",
+		// In a network of its own: an engine without a bridge removes the one that it finds.
+		cmd = osexec.Command("unshare", "--net", "dockerd", "--host", host, "--data-root", dir+"/data", "--exec-root", dir+"/exec", "--pidfile", dir+"/pid",
 			"--bridge", "none", "--iptables=false", "--live-restore", "--log-level", "warn")
 		cmd.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin")
 		cmd.Stdout, cmd.Stderr = log, log
@@ -191,7 +196,8 @@ func ownEngine(t *testing.T) (host string, start func(), kill func(syscall.Signa
 		}
 		// containerd is the engine's child and ends with it when asked kindly
 		kill(syscall.SIGTERM)
-		_ = os.RemoveAll(dir)
+		_ = syscall.Unmount(dir+"/data", 0) // the engine leaves its bind mount of it where it was killed once
+		must(t, os.RemoveAll(dir))
 	})
 	return host, start, kill
 }

@@ -69,11 +69,11 @@ type Demo struct {
 
 // New makes what is missing under Options.Dir, and takes the addresses that it listens on. The running program must
 // call reaper.Main and files.Main first.
-func New(o Options) (d *Demo, err error) {
+func New(o Options) (_ *Demo, err error) {
 	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
 		return nil, fmt.Errorf("demo: %w", err)
 	}
-	d = &Demo{o: o, log: logrus.New()}
+	d := &Demo{o: o, log: logrus.New()}
 	d.log.SetOutput(o.Log)
 	d.log.SetFormatter(&logrus.TextFormatter{FullTimestamp: true, DisableColors: true}) // quotes what is not printable
 	d.log.SetLevel(logrus.WarnLevel)

@@ -164,3 +164,15 @@ func TestDemo(t *testing.T) {
 		t.Errorf("recordings: %v %v", recordings, err)
 	}
 }
+
+// What cannot be composed is said, and nothing is left.
+func TestTakenAddress(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	if _, err := demo.New(demo.Options{Dir: t.TempDir(), SSHAddr: ln.Addr().String(), Out: io.Discard, Log: io.Discard}); err == nil {
+		t.Error("it took an address that was taken")
+	}
+}

@@ -86,7 +86,11 @@ func (g *Guard) outputCount() int {
 // clear takes a denied line away with the one key that every shell honours, verifies that it is gone, and tells why.
 func (g *Guard) clear(ctx context.Context, d decision, v Verdict) error {
 	g.pending, g.typed = "", false
-	g.discard = g.pasting // the rest of a paste belongs to the line
+	if g.discard = g.pasting; g.discard { // the rest of a paste belongs to the line
+		g.mu.Lock()
+		g.tracker.Keys([]byte(pasteEnd))
+		g.mu.Unlock()
+	}
 	if err := g.notice(d, "denied", v); err != nil {
 		return err
 	}

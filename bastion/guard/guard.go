@@ -140,6 +140,7 @@ type Guard struct {
 	pending  string // lines that the next one continues, as the screen path knows them
 	prompt   string // the prompt before the first of them
 	last     Command
+	looked   time.Time
 	ran      time.Time // when a line was let run and the shell was not seen to wait since; zero otherwise
 }
 

@@ -108,7 +108,7 @@ func newWorld(t *testing.T, s setup) *world {
 		}
 	}
 	o := Options{Size: tty.Size{Cols: 80, Rows: 24}, Client: w, Shell: filepath.Base(s.argv[0])}
-	env := append([]string{"HOME=" + w.home, "TERM=xterm-256color", "PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8", "ENV=" + w.home + "/.profile"}, s.env...)
+	env := append([]string{"HOME=" + w.home, "TERM=xterm-256color", "PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8", "HISTFILE=/dev/null", "ENV=" + w.home + "/.profile"}, s.env...)
 	argv := s.argv
 	if s.gate {
 		g, ok := gate.New(s.argv[0])

@@ -23,6 +23,7 @@ const (
 	quietBlind  = 40 * time.Millisecond  // without output, where the node tells nothing
 	againTime   = 120 * time.Millisecond // without output, where the line is not certain yet
 	settleTime  = 500 * time.Millisecond // output that does not end
+	lookTime    = 100 * time.Millisecond // for which the node's word on a screen that looks like a program's counts
 	quickTime   = 100 * time.Millisecond // a command that keys wait for
 	readyTime   = 60 * time.Millisecond  // for a line editor to take the terminal
 	readyQuiet  = 3 * time.Millisecond
@@ -205,7 +206,26 @@ func (g *Guard) text(p []byte) error {
 		return nil
 	}
 	g.typed = true
+	g.look()
 	return g.send(out)
+}
+
+// look tells the line model who has the terminal while the screen looks like a program's, which anybody can print.
+func (g *Guard) look() {
+	g.mu.Lock()
+	alternate, ours := g.tracker.Screen().Alt(), g.hook.state == atPrompt
+	g.mu.Unlock()
+	if !alternate || time.Since(g.looked) < lookTime {
+		return
+	}
+	if !ours {
+		st, known := g.state(context.Background()) // bounded by stateTime
+		ours = known && g.reader(st, known) == aShell
+	}
+	g.looked = time.Now()
+	g.mu.Lock()
+	g.tracker.Foreground(ours)
+	g.mu.Unlock()
 }
 
 // noteKey follows pastes.
@@ -509,7 +529,7 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 		// A shell that takes a paste as a whole shows nothing before its end. The keys of a paste are its text.
 		c.Line, c.Sure, c.Unsure, secret = string(g.pasted[at:]), true, false, false
 	}
-	if shown.Text == "" && g.typed && g.alternate() {
+	if shown.Text == "" && g.typed && g.alternate() && !known {
 		secret = true // the screen is a program's, or made to look so
 	}
 	if secret || key == 0x05 || (key == 'a' || key == 'A') && !g.zsh(c.Shell) {

@@ -64,6 +64,11 @@ func (s *Service) Forward(ctx context.Context, login Login, to Endpoint, accept 
 		return f.refuse(limitText(err, resolved.Role))
 	}
 	defer s.live.leave(l)
+	if d := resolved.Role.Limits.Duration; d > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeoutCause(ctx, d, &End{Reason: "limit: duration"})
+		defer stop()
+	}
 	open := f.event(audit.ForwardOpen)
 	if err := s.append(open); err != nil {
 		return f.refuse(&refusal{err: fmt.Errorf("%w: %w", ErrAudit, err), text: "the connection cannot be remembered"})

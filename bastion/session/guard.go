@@ -43,9 +43,6 @@ type commands struct {
 	shell string // that reads commands; empty for a program that is none
 	exec  *audit.Event
 
-	mu       sync.Mutex
-	role     *auth.Role // that rules was made of
-	rules    *policy.Policy
 	recorder *recorder
 }
 
@@ -83,13 +80,29 @@ func (r *run) commands(ctx context.Context, l *live, f bridge.Facts, shell strin
 }
 
 // inForce is the policy of the role as it is now.
-func (c *commands) inForce() *policy.Policy {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if role := c.live.role.Load(); role != c.role {
-		c.role, c.rules = role, policy.Compile(&role.Commands)
+func (c *commands) inForce() *policy.Policy { return c.run.service.policies.of(c.live.role.Load()) }
+
+// policies keeps roles' rules ready to decide, for all sessions under a role together.
+type policies struct {
+	mu    sync.Mutex
+	ready map[*auth.Role]*policy.Policy // guarded by mu
+}
+
+// maxPolicies bounds what documents that are not in force any more leave behind.
+const maxPolicies = 1024
+
+func (p *policies) of(role *auth.Role) *policy.Policy {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if ready, ok := p.ready[role]; ok {
+		return ready
 	}
-	return c.rules
+	if p.ready == nil || len(p.ready) >= maxPolicies {
+		p.ready = map[*auth.Role]*policy.Policy{}
+	}
+	ready := policy.Compile(&role.Commands)
+	p.ready[role] = ready
+	return ready
 }
 
 // size asks the node for a file's size.

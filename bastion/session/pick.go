@@ -28,11 +28,12 @@ func (r *run) pick(ctx context.Context, access *auth.Access, title string, candi
 	}
 	places, items := choices(candidates)
 	choice, err := r.choose(ctx, title, items)
+	if context.Cause(ctx) != nil {
+		return bridge.Exit{Code: exitTransport}, nil // the client is gone, and needs no reason
+	}
 	switch {
 	case errors.Is(err, picker.ErrCancelled), errors.Is(err, io.EOF):
 		return bridge.Exit{Code: exitInterrupted}, nil
-	case err != nil && context.Cause(ctx) != nil:
-		return bridge.Exit{Code: exitTransport}, nil // the client is gone
 	case err != nil:
 		return bridge.Exit{}, &refusal{err: err, code: exitTransport, text: "nothing was chosen in time"}
 	}

@@ -53,10 +53,11 @@ func (r *run) print(text string) (bridge.Exit, error) {
 	if r.request.Terminal != nil {
 		text = strings.ReplaceAll(text, "\n", "\r\n")
 	}
-	if _, err := r.client.Stdout.Write([]byte(text)); err != nil {
-		return bridge.Exit{Code: exitTransport}, nil
+	exit := bridge.Exit{}
+	if n, _ := r.client.Stdout.Write([]byte(text)); n < len(text) { // the client is gone, and needs no reason
+		exit.Code = exitTransport
 	}
-	return bridge.Exit{}, nil
+	return exit, nil
 }
 
 // pods lists one address a line, for people and for scripts.

@@ -115,6 +115,8 @@ type Service struct {
 	o    Options
 	env  *auth.Role // what every role's clients may set
 	live *register
+
+	policies policies
 }
 
 // New composes a service.

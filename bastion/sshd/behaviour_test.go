@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -114,7 +113,7 @@ func status(err error) int {
 func alice(t *testing.T, tune func(*sshd.Options, *session.Options)) (*bed, *ssh.Client) {
 	t.Helper()
 	key, line := newKey(t)
-	b := start(t, account("alice", line)+rolesHead, tune)
+	b := start(t, aliceWith(line)+rolesHead, tune)
 	return b, b.login(t, "alice+web-0", ssh.PublicKeys(key))
 }
 
@@ -272,7 +271,7 @@ func TestClientGoneEndsProcess(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	key, line := newKey(t)
-	b := start(t, account("alice", line)+rolesHead, nil)
+	b := start(t, aliceWith(line)+rolesHead, nil)
 	texts := map[string]bool{}
 	for _, test := range []struct {
 		user, command, text string
@@ -305,7 +304,7 @@ func TestRefusals(t *testing.T) {
 
 func TestPicker(t *testing.T) {
 	key, line := newKey(t)
-	b := start(t, account("alice", line)+rolesHead, nil)
+	b := start(t, aliceWith(line)+rolesHead, nil)
 	b.pods.set(pod("shop", "web-0", "uid-1"), pod("shop", "web-1", "uid-3"), pod("bank", "vault-0", "uid-2"))
 	x := shell(t, b.login(t, "alice", ssh.PublicKeys(key)))
 	x.sees(t, "web-1")
@@ -360,20 +359,20 @@ func write(t *testing.T, b *bed, roles string) {
 
 func TestReloadEndsWhatIsNotPermitted(t *testing.T) {
 	key, line := newKey(t)
-	b := start(t, account("alice", line)+rolesHead, nil)
+	b := start(t, aliceWith(line)+rolesHead, nil)
 	c := b.login(t, "alice+web-0", ssh.PublicKeys(key))
 	x := shell(t, c)
 	x.types(t, "echo rea''dy\n")
 	x.sees(t, "ready")
-	write(t, b, account("alice", line)+strings.Replace(rolesHead, "recording: off", "recording: off\n    limits: {sessions: 9}", 1))
+	write(t, b, aliceWith(line)+strings.Replace(rolesHead, "recording: off", "recording: off\n    limits: {sessions: 9}", 1))
 	x.types(t, "echo sti''ll\n")
 	x.sees(t, "still")
-	write(t, b, account("alice", line)+strings.Replace(rolesHead, "[shop]", "[bank]", 1))
+	write(t, b, aliceWith(line)+strings.Replace(rolesHead, "[shop]", "[bank]", 1))
 	if got := status(x.s.Wait()); got != 255 || !strings.Contains(x.errOut.String(), "your access to this pod has ended") {
 		t.Errorf("%d %q", got, x.errOut.String())
 	}
 	_, other := newKey(t)
-	write(t, b, account("alice", other)+rolesHead)
+	write(t, b, aliceWith(other)+rolesHead)
 	if _, errOut, exit := run(t, c, "id", ""); exit != 255 || !strings.Contains(errOut, "your access has ended") {
 		t.Errorf("a login whose key was taken away: %q %d", errOut, exit)
 	}
@@ -394,14 +393,14 @@ func TestPodReplaced(t *testing.T) {
 func TestLimits(t *testing.T) {
 	key, line := newKey(t)
 	for name, limits := range map[string]string{"duration": "duration: 1s", "idle": "idle: 1s"} {
-		b := start(t, account("alice", line)+strings.Replace(rolesHead, "recording: off", "recording: off\n    limits: {"+limits+"}", 1), nil)
+		b := start(t, aliceWith(line)+strings.Replace(rolesHead, "recording: off", "recording: off\n    limits: {"+limits+"}", 1), nil)
 		x := shell(t, b.login(t, "alice+web-0", ssh.PublicKeys(key)))
 		if got := status(x.s.Wait()); got != 255 || !strings.Contains(x.errOut.String(), " 1s") {
 			t.Errorf("%s: %d %q", name, got, x.errOut.String())
 		}
 		b.events.wait(t, name, func(e audit.Event) bool { return e.Type == audit.LimitHit && e.Reason == name })
 	}
-	b := start(t, account("alice", line)+strings.Replace(rolesHead, "recording: off", "recording: off\n    limits: {sessions: 1}", 1), nil)
+	b := start(t, aliceWith(line)+strings.Replace(rolesHead, "recording: off", "recording: off\n    limits: {sessions: 1}", 1), nil)
 	c := b.login(t, "alice+web-0", ssh.PublicKeys(key))
 	x := shell(t, c)
 	x.types(t, "echo rea''dy\n")
@@ -414,73 +413,6 @@ func TestLimits(t *testing.T) {
 		t.Error(err)
 	}
 	eventually(t, func() bool { _, _, exit := run(t, c, "true", ""); return exit == 0 }, func() string { return "the place was not freed" })
-}
-
-func TestForward(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	go func() { // an echo that answers only once it has heard all
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			all, _ := io.ReadAll(c)
-			_, _ = c.Write(append([]byte("heard "), all...))
-			_ = c.Close()
-		}
-	}()
-	b, c := alice(t, nil)
-	port := ln.Addr().(*net.TCPAddr).Port
-	for _, host := range []string{"localhost", "127.0.0.1", "web-0", "10.1.2.3"} {
-		far, err := c.Dial("tcp", net.JoinHostPort(host, itoa(port)))
-		if err != nil {
-			t.Fatalf("%s: %v", host, err)
-		}
-		if _, err := io.WriteString(far, "hello"); err != nil {
-			t.Fatal(err)
-		}
-		if err := far.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
-			t.Fatal(err)
-		}
-		answer, err := io.ReadAll(far)
-		if err != nil || string(answer) != "heard hello" {
-			t.Errorf("%s: %q %v", host, answer, err)
-		}
-		_ = far.Close()
-	}
-	closed := b.events.wait(t, "close", func(e audit.Event) bool { return e.Type == audit.ForwardClose })
-	if closed.Port != port || *closed.BytesIn != 5 || *closed.BytesOut != 11 {
-		t.Errorf("close %+v", closed)
-	}
-	for host, reason := range map[string]error{"192.0.2.7": session.ErrForwardHost, "169.254.169.254": session.ErrForwardHost, "vault-0": session.ErrForwardHost} {
-		if _, err := c.Dial("tcp", net.JoinHostPort(host, itoa(port))); err == nil || !strings.Contains(err.Error(), "only ports of the pod") {
-			t.Errorf("%s: %v", host, err)
-		}
-		b.events.wait(t, host, func(e audit.Event) bool {
-			return e.Type == audit.ForwardClose && e.Reason == reason.Error() && e.Path == host
-		})
-	}
-	if _, err := c.Listen("tcp", "127.0.0.1:0"); err == nil {
-		t.Error("remote forwarding was granted")
-	}
-	_, errOut, _ := run(t, c, "true", "")
-	if !strings.Contains(errOut, "remote forwarding (-R) is refused") {
-		t.Errorf("no word on -R: %q", errOut)
-	}
-}
-
-func TestForwardPortOfRole(t *testing.T) {
-	key, line := newKey(t)
-	b := start(t, account("alice", line)+strings.Replace(rolesHead, "1-65535", "8080", 1), nil)
-	c := b.login(t, "alice+web-0", ssh.PublicKeys(key))
-	if _, err := c.Dial("tcp", "localhost:22"); err == nil || !strings.Contains(err.Error(), "does not permit port 22") {
-		t.Errorf("got %v", err)
-	}
-	b.events.wait(t, "reason", func(e audit.Event) bool { return e.Reason == session.ErrForwardPort.Error() })
 }
 
 func TestDrain(t *testing.T) {

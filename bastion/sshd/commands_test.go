@@ -27,7 +27,7 @@ roles:
 
 func TestExecIsJudged(t *testing.T) {
 	key, line := newKey(t)
-	b := start(t, account("alice", line)+allowlist, nil)
+	b := start(t, aliceWith(line)+allowlist, nil)
 	c := b.login(t, "alice+web-0", ssh.PublicKeys(key))
 	marker := filepath.Join(t.TempDir(), "made")
 	for _, test := range []struct {
@@ -58,7 +58,7 @@ func TestExecIsJudged(t *testing.T) {
 // A shell that reads a pipe is given one judged line after the other, and none after a denied one.
 func TestPipedShell(t *testing.T) {
 	key, line := newKey(t)
-	b := start(t, account("alice", line)+allowlist, nil)
+	b := start(t, aliceWith(line)+allowlist, nil)
 	s, err := b.login(t, "alice+web-0", ssh.PublicKeys(key)).NewSession()
 	if err != nil {
 		t.Fatal(err)
@@ -80,7 +80,7 @@ func TestPipedShell(t *testing.T) {
 // What is typed is judged line by line, and what was refused does not run.
 func TestTypedIsJudged(t *testing.T) {
 	key, line := newKey(t)
-	b := start(t, account("alice", line)+allowlist, nil)
+	b := start(t, aliceWith(line)+allowlist, nil)
 	x := shell(t, b.login(t, "alice+web-0", ssh.PublicKeys(key)))
 	marker := filepath.Join(t.TempDir(), "made")
 	eventually(t, func() bool { return strings.HasSuffix(x.out.String(), "# ") || strings.HasSuffix(x.out.String(), "$ ") }, x.out.String)

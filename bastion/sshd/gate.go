@@ -3,6 +3,7 @@ package sshd
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,12 +22,14 @@ type gate struct {
 	mu      sync.Mutex // guards below
 	conns   map[*conn]struct{}
 	sources map[netip.Prefix]int
-	waiting int        // not logged in yet
-	gone    *sync.Cond // a connection went
+	waiting map[netip.Prefix][]*conn // not logged in yet, the oldest first
+	waits   int                      // how many these are
+	gone    *sync.Cond               // a connection went
 }
 
 func newGate(l Limits, t *throttle.Throttle, m *Metrics) *gate {
-	g := &gate{limits: l, throttle: t, metrics: m, conns: map[*conn]struct{}{}, sources: map[netip.Prefix]int{}}
+	g := &gate{limits: l, throttle: t, metrics: m, conns: map[*conn]struct{}{}, sources: map[netip.Prefix]int{},
+		waiting: map[netip.Prefix][]*conn{}}
 	g.gone = sync.NewCond(&g.mu)
 	return g
 }
@@ -69,15 +72,50 @@ func (g *gate) enter(raw net.Conn) (*conn, string) {
 		return nil, "connections"
 	case g.sources[c.network] >= g.limits.MaxPerSource:
 		return nil, "source"
-	case g.waiting >= g.limits.MaxUnauthenticated:
+	case g.waits >= g.limits.MaxUnauthenticated && !g.makeRoom(c.network):
 		return nil, "unauthenticated"
 	}
 	g.conns[c] = struct{}{}
 	g.sources[c.network]++
-	g.waiting++
+	g.waiting[c.network] = append(g.waiting[c.network], c)
+	g.waits++
 	g.metrics.connections.Inc()
 	_ = raw.SetDeadline(time.Now().Add(g.limits.LoginGrace)) // a connection that is broken shows it at the first read
 	return c, ""
+}
+
+// makeRoom ends the oldest connection of the source that has most that have not logged in, unless that is the newcomer's
+// own: so a flood from one place pushes out nobody but itself. It is called with the lock held.
+func (g *gate) makeRoom(newcomer netip.Prefix) bool {
+	var most netip.Prefix
+	for source, list := range g.waiting {
+		if len(list) > len(g.waiting[most]) {
+			most = source
+		}
+	}
+	if len(g.waiting[most]) <= len(g.waiting[newcomer])+1 {
+		return false
+	}
+	oldest := g.waiting[most][0]
+	g.settled(oldest)
+	g.metrics.turnedAway.WithLabelValues("unauthenticated").Inc()
+	go func() { _ = oldest.Close() }() // it takes the lock
+	return true
+}
+
+// settled takes a connection from those that have not logged in. It is called with the lock held.
+func (g *gate) settled(c *conn) {
+	list := g.waiting[c.network]
+	i := slices.Index(list, c)
+	if i < 0 {
+		return
+	}
+	g.waits--
+	if list = slices.Delete(list, i, i+1); len(list) == 0 {
+		delete(g.waiting, c.network)
+	} else {
+		g.waiting[c.network] = list
+	}
 }
 
 func (g *gate) leave(c *conn) {
@@ -90,9 +128,7 @@ func (g *gate) leave(c *conn) {
 	if g.sources[c.network]--; g.sources[c.network] <= 0 {
 		delete(g.sources, c.network)
 	}
-	if !c.loggedIn {
-		g.waiting--
-	}
+	g.settled(c)
 	g.metrics.connections.Dec()
 	g.gone.Broadcast()
 }
@@ -107,6 +143,18 @@ func (g *gate) closeAll() {
 	for _, c := range all {
 		_ = c.Close()
 	}
+}
+
+// busy tells whether any connection has an open channel.
+func (g *gate) busy() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for c := range g.conns {
+		if c.channels.Load() > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func (g *gate) wait() {
@@ -125,8 +173,7 @@ type conn struct {
 	network netip.Prefix
 	books   *throttle.Connection
 
-	loggedIn bool // guarded by gate.mu
-	loginAt  time.Time
+	loginAt  time.Time // set before the first channel
 	closed   sync.Once
 	heard    atomic.Int64 // when the last byte came, in nanoseconds
 	alive    sync.Once    // starts the keepalive
@@ -139,10 +186,8 @@ type conn struct {
 // login counts the connection as logged in, and gives it the time to open its first channel.
 func (c *conn) login() {
 	c.gate.mu.Lock()
-	if !c.loggedIn {
-		c.loggedIn, c.loginAt = true, time.Now()
-		c.gate.waiting--
-	}
+	c.loginAt = time.Now()
+	c.gate.settled(c)
 	c.gate.mu.Unlock()
 	_ = c.Conn.SetDeadline(time.Now().Add(c.gate.limits.LoginGrace))
 }

@@ -194,7 +194,7 @@ func (p *pods) Find(q target.Query) []*target.Pod {
 	var out []*target.Pod
 	for _, pod := range p.list {
 		switch {
-		case q.Scope.Namespace != "" && q.Scope.Namespace != pod.Namespace, q.Scope.Cluster != "" && q.Scope.Cluster != pod.Cluster,
+		case q.Namespace != "" && q.Namespace != pod.Namespace, q.Cluster != "" && q.Cluster != pod.Cluster,
 			q.Name != "" && q.Name != pod.Name, q.Owner != "", q.IP != "":
 		default:
 			out = append(out, pod)
@@ -276,7 +276,6 @@ type bed struct {
 	sessions *session.Service
 	server   *sshd.Server
 	hostKey  ssh.PublicKey
-	tune     func(*sshd.Options, *session.Options)
 }
 
 const rolesHead = `
@@ -330,8 +329,8 @@ func start(t *testing.T, roles string, tune func(*sshd.Options, *session.Options
 	o := sshd.Options{
 		HostKeys: []ssh.Signer{host}, Keys: v, Secrets: v, Passwords: func() bool { return b.source.Current().UsesPasswords() },
 		Throttle: throttle.New(throttle.Options{}), Audit: b.events, Log: log, Metrics: sshd.NewMetrics(prometheus.NewRegistry()),
-		Limits: sshd.Limits{LoginGrace: 20 * time.Second, MaxConnections: 100, MaxPerSource: 100, MaxUnauthenticated: 20, MaxChannels: 16,
-			KeepaliveInterval: 5 * time.Second, KeepaliveMisses: 3},
+		Limits: sshd.Limits{LoginGrace: time.Minute, MaxConnections: 100, MaxPerSource: 100, MaxUnauthenticated: 20, MaxChannels: 16,
+			KeepaliveInterval: 15 * time.Second, KeepaliveMisses: 3},
 	}
 	if tune != nil {
 		tune(&o, &so)

@@ -27,7 +27,7 @@ func (lostProcess) Close() error                         { return nil }
 // Half-open handshakes fill their own limit and nobody else's, and end by themselves.
 func TestHalfOpen(t *testing.T) {
 	key, line := newKey(t)
-	b := start(t, account("alice", line)+rolesHead, func(o *sshd.Options, _ *session.Options) {
+	b := start(t, aliceWith(line)+rolesHead, func(o *sshd.Options, _ *session.Options) {
 		o.Limits.MaxUnauthenticated, o.Limits.LoginGrace = 3, time.Second
 	})
 	c := b.login(t, "alice+web-0", ssh.PublicKeys(key)) // before the flood
@@ -61,7 +61,7 @@ func TestHalfOpen(t *testing.T) {
 
 func TestMaxPerSource(t *testing.T) {
 	key, line := newKey(t)
-	b := start(t, account("alice", line)+rolesHead, func(o *sshd.Options, _ *session.Options) { o.Limits.MaxPerSource = 2 })
+	b := start(t, aliceWith(line)+rolesHead, func(o *sshd.Options, _ *session.Options) { o.Limits.MaxPerSource = 2 })
 	one := b.login(t, "alice", ssh.PublicKeys(key))
 	b.login(t, "alice", ssh.PublicKeys(key))
 	if _, err := b.dial("alice", ssh.PublicKeys(key)); err == nil {
@@ -92,8 +92,8 @@ func TestMaxChannels(t *testing.T) {
 // A client that reads nothing stalls itself only, and is gone when it does not answer.
 func TestStalledClient(t *testing.T) {
 	key, line := newKey(t)
-	b := start(t, account("alice", line)+rolesHead, func(o *sshd.Options, _ *session.Options) {
-		o.Limits.KeepaliveInterval, o.Limits.KeepaliveMisses = 200*time.Millisecond, 2
+	b := start(t, aliceWith(line)+rolesHead, func(o *sshd.Options, _ *session.Options) {
+		o.Limits.KeepaliveInterval, o.Limits.KeepaliveMisses = 300*time.Millisecond, 4
 	})
 	raw, err := net.Dial("tcp", b.addr)
 	if err != nil {
@@ -144,12 +144,12 @@ func (s *stallable) Read(p []byte) (int, error) {
 // A silent client that answers keepalives stays.
 func TestKeepalive(t *testing.T) {
 	_, c := alice(t, func(o *sshd.Options, _ *session.Options) {
-		o.Limits.KeepaliveInterval, o.Limits.KeepaliveMisses = 50*time.Millisecond, 2
+		o.Limits.KeepaliveInterval, o.Limits.KeepaliveMisses = 300*time.Millisecond, 4
 	})
 	x := shell(t, c)
 	x.types(t, "echo rea''dy\n")
 	x.sees(t, "ready")
-	time.Sleep(time.Second) // many times what a dead client would get
+	time.Sleep(4 * time.Second) // more than a dead client would get
 	x.types(t, "echo sti''ll\n")
 	x.sees(t, "still")
 	if ok, _, err := c.SendRequest("keepalive@openssh.com", true, nil); err != nil || !ok {
@@ -159,7 +159,7 @@ func TestKeepalive(t *testing.T) {
 
 func TestGarbage(t *testing.T) {
 	_, line := newKey(t)
-	b := start(t, account("alice", line)+rolesHead, func(o *sshd.Options, _ *session.Options) { o.Limits.LoginGrace = 2 * time.Second })
+	b := start(t, aliceWith(line)+rolesHead, func(o *sshd.Options, _ *session.Options) { o.Limits.LoginGrace = 2 * time.Second })
 	for _, data := range []string{"GET / HTTP/1.0\r\n\r\n", "SSH-2.0-x\r\n" + strings.Repeat("\xff", 400<<10), strings.Repeat("A", 1<<20)} {
 		conn, err := net.Dial("tcp", b.addr)
 		if err != nil {

@@ -47,7 +47,7 @@ func used() uint64 {
 func TestIdleSessionMemory(t *testing.T) {
 	const sessions, budget = 200, 512 << 10
 	key, line := newKey(t)
-	b := start(t, account("alice", line)+rolesHead, func(o *sshd.Options, so *session.Options) {
+	b := start(t, aliceWith(line)+rolesHead, func(o *sshd.Options, so *session.Options) {
 		o.Limits.MaxConnections, o.Limits.MaxPerSource, o.Limits.MaxUnauthenticated, so.Max = 1000, 1000, 1000, 1000
 	})
 	b.bridge.exec = func(bridge.Start) (bridge.Process, error) { return newQuiet(), nil }

@@ -67,7 +67,7 @@ func recorded(t *testing.T, how string) (*bed, *ssh.Client, *folder) {
 	t.Helper()
 	f := &folder{dir: t.TempDir()}
 	key, line := newKey(t)
-	b := start(t, account("alice", line)+strings.Replace(rolesHead, "recording: off", "recording: "+how, 1),
+	b := start(t, aliceWith(line)+strings.Replace(rolesHead, "recording: off", "recording: "+how, 1),
 		func(_ *sshd.Options, o *session.Options) { o.Recordings = f })
 	return b, b.login(t, "alice+web-0", ssh.PublicKeys(key)), f
 }

@@ -113,6 +113,15 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	return fmt.Errorf("sshd: %w", err)
 }
 
+const settleEvery = 10 * time.Millisecond
+
+// Settle waits, for as long as most, until no channel is open: the last words of a session then have gone to its client.
+func (s *Server) Settle(most time.Duration) {
+	for deadline := time.Now().Add(most); s.gate.busy() && time.Now().Before(deadline); {
+		time.Sleep(settleEvery)
+	}
+}
+
 // Close ends all connections and waits for what served them.
 func (s *Server) Close() {
 	_ = s.glider.Close()

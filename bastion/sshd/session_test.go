@@ -12,8 +12,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func account(name, key string) string {
-	return "accounts: [{name: " + name + ", keys: [\"" + key + "\"], roles: [dev]}]\n"
+// aliceWith is an account with a key.
+func aliceWith(key string) string {
+	return "accounts: [{name: alice, keys: [\"" + key + "\"], roles: [dev]}]\n"
 }
 
 // run runs a command and returns its output, errors and exit status.
@@ -40,7 +41,7 @@ func run(t *testing.T, c *ssh.Client, command string, stdin string) (string, str
 
 func TestExec(t *testing.T) {
 	key, line := newKey(t)
-	b := start(t, account("alice", line)+rolesHead, nil)
+	b := start(t, aliceWith(line)+rolesHead, nil)
 	c := b.login(t, "alice+web-0", ssh.PublicKeys(key))
 	for _, test := range []struct {
 		command, stdin, out, err string

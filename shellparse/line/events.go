@@ -106,6 +106,11 @@ type deferral struct {
 	editor editorKind
 }
 
+// interrupted tells that what closed the editor was an interrupt, from the mark that it leaves on the screen.
+func (t *Tracker) interrupted(r reading) bool {
+	return !r.matched && strings.HasSuffix(r.seen, "^C") && !strings.HasSuffix(encode(r.keys), "^C")
+}
+
 // accept takes the line that ends at row end as submitted by the first n keys.
 func (t *Tracker) accept(n, end int, ended bool) {
 	d := deferral{active: true, n: n, editor: t.announced()}
@@ -113,6 +118,10 @@ func (t *Tracker) accept(n, end int, ended bool) {
 		d.r = t.read(t.queue[:n-1], end, false)
 	} else {
 		d.r, d.n = t.readUnknown(end)
+	}
+	if !ended && t.interrupted(d.r) {
+		t.edit.known = false
+		return
 	}
 	t.deferred = d
 	if ended || !t.edit.known {
@@ -188,8 +197,12 @@ func (t *Tracker) onLineFeed() {
 		}
 	}
 	r := t.read(t.queue[:n-1], line, false)
-	if !t.edit.settled && r.sure && !r.matched && similarity(r.keys, r.seen) < 0.5 {
-		return // not the echo of this line
+	if !t.edit.settled && r.sure && !r.matched && !r.part {
+		// The echo is not complete, or this is not the echo of this line; or the keys mean something else here.
+		if t.edit.candidate == nil && similarity(r.keys, r.seen) > 0.5 {
+			t.edit.candidate = &r
+		}
+		return
 	}
 	t.submit(r, n, line)
 }

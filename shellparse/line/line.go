@@ -90,8 +90,10 @@ type Tracker struct {
 	prefix   bool // the last key was a multiplexer's prefix
 	echo     echo
 	fish     bool   // fish was seen: its marks are its own
+	tail     []byte // the end of the newest output, for what is split between two
 	output   []byte // the rest of what Output is working on
 	lf       lastFeed
+	told     bool // somebody who knows says that a shell has the terminal
 
 	lines []Line
 }
@@ -111,12 +113,14 @@ type edit struct {
 	based     bool
 	output    bool // something was written since the newest accepting key
 	disturbed bool
-	lost      bool   // the screen showed something else than the line, and the keys do not tell it
-	settled   bool   // all keys but an accepting one had been answered for
-	entered   bool   // an accepting key was taken over with the text
-	open      bool   // an editor that switches modes was reading when it began
-	wrapped   bool   // its prompt's row continues the one above
-	before    string // all that stood before the text on its row: the prompt, and what was left there
+	lost      bool     // the screen showed something else than the line, and the keys do not tell it
+	shown     bool     // what was typed was seen on the screen at some time
+	candidate *reading // what stood there when the cursor left the row, though the keys gave something else
+	settled   bool     // all keys but an accepting one had been answered for
+	entered   bool     // an accepting key was taken over with the text
+	open      bool     // an editor that switches modes was reading when it began
+	wrapped   bool     // its prompt's row continues the one above
+	before    string   // all that stood before the text on its row: the prompt, and what was left there
 }
 
 type lastFeed struct {
@@ -147,9 +151,7 @@ func (t *Tracker) Output(p []byte) {
 		return
 	}
 	t.edit.output = true
-	if !t.fish && len(p) < 4096 {
-		t.fish = bytes.Contains(p, []byte("\u23ce")) || bytes.Contains(p, []byte("\x1b[30m\x1b(B\x1b[m"))
-	}
+	t.lookForFish(p)
 	t.answered = true
 	t.output = p
 	_, _ = t.screen.Write(p) // never fails
@@ -157,6 +159,22 @@ func (t *Tracker) Output(p []byte) {
 		t.echo.add(t.output)
 	}
 	t.output = nil
+}
+
+// lookForFish notes the marks that only fish makes: its sign for a missing new line, and how it puts colours back.
+func (t *Tracker) lookForFish(p []byte) {
+	const most = 10
+	if t.fish {
+		return
+	}
+	joined := append(append(make([]byte, 0, 2*most), t.tail...), p[:min(len(p), most)]...)
+	for _, b := range [][]byte{joined, p} {
+		t.fish = t.fish || bytes.Contains(b, []byte("\u23ce ")) || bytes.Contains(b, []byte("\x1b[30m\x1b(B\x1b[m"))
+	}
+	t.tail = append(t.tail[:0], joined[max(0, len(joined)-most):]...)
+	if len(p) > most {
+		t.tail = append(t.tail[:0], p[len(p)-most:]...)
+	}
 }
 
 // Keys takes bytes for the target at the moment that they are forwarded.
@@ -193,7 +211,7 @@ func (t *Tracker) multiplexed(b byte) bool {
 }
 
 // foreign tells that a program owns the whole screen, so that keys are nobody's command line.
-func (t *Tracker) foreign() bool { return t.screen.Alt() && t.shells.container == "" }
+func (t *Tracker) foreign() bool { return !t.told && t.screen.Alt() && t.shells.container == "" }
 
 func (t *Tracker) key(b byte) {
 	if !t.edit.started {
@@ -255,7 +273,7 @@ func (t *Tracker) begin() {
 		e.before = e.before[:len(e.before)-given]
 		e.start.Col = column(t.screen, e.start.Line, len(e.before))
 		e.stamp = t.screen.Cell(e.start).Stamp
-		t.echo.broken = true
+		t.echo.given = len(p)
 	}
 	t.noteRight()
 }
@@ -286,6 +304,9 @@ func (t *Tracker) Settle() {
 	}
 	if t.swallowed() {
 		n, accepts := boundary(t.queue)
+		if accepts && t.edit.candidate != nil {
+			t.submit(*t.edit.candidate, n, t.screen.Cursor().Line)
+		}
 		if accepts && t.shells.container != "" && t.edit.known {
 			// A multiplexer leaves out the modes that an editor switches off and on again in quick succession.
 			if r := t.read(t.queue[:n-1], t.edit.start.Line, false); r.matched {
@@ -298,7 +319,9 @@ func (t *Tracker) Settle() {
 	}
 	n, accepts := boundary(t.queue)
 	if n > 0 && !accepts {
-		t.drop(n) // an interrupt ends the line in any case
+		if t.answered {
+			t.drop(n) // an interrupt ends the line in any case
+		}
 		return
 	}
 	if n > 0 {
@@ -335,7 +358,7 @@ func (t *Tracker) swallowed() bool {
 	if t.shells.container != "" {
 		left = afterBorder(left)
 	}
-	if !t.shells.known(left, t.open) {
+	if !t.shells.known(left, t.open) && (left == "" || left != t.edit.prompt) {
 		return false
 	}
 	if !t.screen.Cell(cur).Space() {
@@ -363,6 +386,9 @@ func (t *Tracker) Pending() Line {
 	r := t.read(keys, t.lastRow(), true)
 	return t.line(r)
 }
+
+// Foreground tells what the node says: a shell has the terminal, whatever the screen looks like.
+func (t *Tracker) Foreground(shell bool) { t.told = shell }
 
 // Prompt is the text before the line that is being edited; empty before its first key.
 func (t *Tracker) Prompt() string { return t.edit.prompt }

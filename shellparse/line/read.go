@@ -17,6 +17,7 @@ type reading struct {
 	matched bool // screen and keys agree
 	blind   bool // keys were typed and the screen shows none of them
 	row     int  // its last row
+	part    bool // the screen shows a part of what the keys give
 	spoilt  bool // the prompt is not where it was
 	pending bool // the editor has not shown the end of the line yet
 }
@@ -349,7 +350,9 @@ func (t *Tracker) reconcile(r *reading, keys []byte) {
 	best := -1.0
 	for _, g := range t.guesses() {
 		m := t.replay(keys, g.kind, g.vi)
-		if s := similarity(m.shows(), r.seen); s > best && (m.sure || !r.sure) || m.sure && !r.sure {
+		if g.kind == cooked && !t.kernel {
+			// Everything is text to the kernel: that it knows what every key does says nothing.
+		} else if s := similarity(m.shows(), r.seen); s > best && (m.sure || !r.sure) || m.sure && !r.sure {
 			best = s
 			r.keys, r.sure = m.text, m.sure
 		}
@@ -375,10 +378,10 @@ func (t *Tracker) reconcile(r *reading, keys []byte) {
 		r.text = ""
 	case r.pending && strings.HasPrefix(typed, shown) && !t.edit.output:
 		r.text = typed
-	case r.spoilt && t.open:
+	case r.spoilt && t.open && t.edit.shown:
 		r.text = typed
 	case t.scrolled(r):
-		r.text = typed
+		r.text, r.part = typed, true
 	case t.disturbed(r):
 		if similarity(r.keys, r.seen) > 0.6 {
 			r.text = typed
@@ -458,13 +461,17 @@ func (t *Tracker) behindPrompt(s string, keys []byte) (reading, int) {
 			firstTook = took
 			m := t.replay(one, readline, t.vi)
 			first = reading{seen: rest, text: rest, prompt: prompt, keys: m.text, sure: m.sure}
-			if m.sure && prompt+rest != s && similarity(m.text, rest) > 0.8 {
+			switch {
+			case !m.sure || t.open:
+			case prompt+rest != s && similarity(m.text, rest) > 0.8:
 				first.text = encode(m.text) // drawn in the wrong columns
+			default:
+				firstTook = -1 // the row is something else
 			}
 		}
 		t.edit.based = false
 	}
-	if !ok {
+	if !ok || firstTook < 0 {
 		return reading{}, 0
 	}
 	return first, firstTook
@@ -511,6 +518,9 @@ func (t *Tracker) place(line, n int) screen.Pos {
 func (t *Tracker) resync() {
 	end := t.lastRow()
 	r := t.read(t.queue, end, true)
+	if r.matched && r.sure && len(r.keys) > 0 {
+		t.edit.shown = true
+	}
 	if r.blind || t.edit.disturbed || r.matched && r.sure || halfKey(t.queue) {
 		return
 	}
@@ -532,6 +542,7 @@ func (t *Tracker) resync() {
 	} else {
 		t.adopt()
 	}
+	t.edit.shown = true
 	_, accepts := boundary(t.queue)
 	t.edit.entered = accepts
 	t.edit.based, t.edit.lost = true, false

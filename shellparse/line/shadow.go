@@ -9,6 +9,7 @@ import "github.com/podbastion/podbastion/shellparse/screen"
 type echo struct {
 	raw    []byte
 	prompt int  // how much of it is the prompt
+	given  int  // where the line begins on the prompt's row, in bytes, when the editor was given text to begin with
 	skewed bool // the prompt did not begin in the first column
 	broken bool // more was written than is kept, or the size changed
 }
@@ -54,6 +55,9 @@ func (t *Tracker) believed(counted bool) (*screen.Screen, screen.Pos) {
 	}
 	_, _ = s.Write(prompt) // never fails
 	start := s.Cursor()
+	if t.echo.given > 0 {
+		start.Col = column(s, start.Line, t.echo.given)
+	}
 	_, _ = s.Write(t.echo.raw[t.echo.prompt:])
 	return s, start
 }

@@ -120,9 +120,7 @@ func (s *Screen) print(r rune) {
 		if s.modes.noWrap {
 			s.cur.col = s.cols - w
 		} else {
-			// A wide character does not fit: the last column stays empty.
-			s.erase(s.cur.row, s.cur.col, s.cols)
-			s.wrap()
+			s.wrap() // a wide character does not fit: the last column stays as it is
 		}
 	}
 	if s.modes.insert {

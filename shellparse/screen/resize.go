@@ -82,6 +82,9 @@ func (s *Screen) reflow(g grid, cur *cursor, oldRows, oldCols int, marks bool) g
 	copy(g.rows, all[top:])
 	cur.row = min(max(at.row-top, 0), s.nrows-1)
 	cur.col, cur.pending = at.col, false
+	if at.row < top {
+		cur.col = 0
+	}
 	if cur.col >= s.cols {
 		cur.col, cur.pending = s.cols-1, true
 	}

@@ -61,12 +61,12 @@ func stream(rnd *rand.Rand, size tty.Size, f features, n int) string {
 			}
 		case 14:
 			// From a column of its own: after the last one terminals differ, and so they do inside wide characters.
-			if !f.wide {
-				fmt.Fprintf(&b, "\x1b[%dG\x1b[%d%c", up(cols), up(6), "@PX"[rnd.IntN(3)])
+			if f.wipe && !f.wide {
+				fmt.Fprintf(&b, "\x1b[%dG\x1b[%d%c", up(cols), up(min(6, cols/8)), "@PX"[rnd.IntN(3)])
 			}
 		case 15:
 			// Only from the first column, and not outside a scroll region: there terminals differ.
-			if !f.region {
+			if f.wipe && !f.region {
 				fmt.Fprintf(&b, "\r\x1b[%d%c", up(3), "LM"[rnd.IntN(2)])
 			}
 		case 16:

@@ -13,7 +13,7 @@ func (r *runner) eval() {
 		}
 	}
 	at := r.at
-	at.via = append(slices.Clone(at.via), "eval")
+	at.via, at.certain = append(slices.Clone(at.via), "eval"), false
 	word := joined(words)
 	for _, w := range words {
 		word.Split = word.Split || w.Split
@@ -56,7 +56,7 @@ func (r *runner) trap() {
 		return
 	}
 	at := r.at
-	at.via = append(slices.Clone(at.via), "trap")
+	at.via, at.certain = append(slices.Clone(at.via), "trap"), false
 	at.input = input{}
 	at.dirs = []string{Anywhere}
 	r.code(r.words[i], r.dialect, at)
@@ -71,7 +71,7 @@ func (r *runner) alias() {
 		text, ok := w.Known()
 		if !ok {
 			if !strings.HasPrefix(w.Prefix(), "-") {
-				r.define(Definition{Alias: true})
+				r.define(Definition{Alias: true}, r.at)
 				r.hidden("what it defines is only known at run time")
 			}
 			continue
@@ -80,9 +80,9 @@ func (r *runner) alias() {
 		if !isDefinition {
 			continue
 		}
-		r.define(Definition{Name: name, Alias: true, Code: value})
+		r.define(Definition{Name: name, Alias: true, Code: value}, r.at)
 		at := r.at
-		at.via = append(slices.Clone(at.via), "alias")
+		at.via, at.certain = append(slices.Clone(at.via), "alias"), false
 		at.dirs = []string{Anywhere}
 		at.input = input{kind: piped}
 		if strings.TrimSpace(value) == "" {
@@ -100,7 +100,7 @@ func (r *runner) hash() {
 		for _, w := range r.words[min(1+p.rest, len(r.words)):] {
 			name, _ := w.Known()
 			code, _ := target.Known()
-			r.define(Definition{Name: name, Alias: true, Code: code})
+			r.define(Definition{Name: name, Alias: true, Code: code}, r.at)
 		}
 		if t, known := target.Known(); known {
 			r.runWords([]Word{Text(t), unknown("…")}, r.below())
@@ -202,7 +202,16 @@ func (r *runner) markShellOwn() {
 	for i := r.index + 1; i < len(r.script.Commands); i++ {
 		if len(r.script.Commands[i].Via) == len(r.at.via)+1 {
 			r.script.Commands[i].Outside = r.at.outside
-			r.script.Commands[i].NoAlias = true
+			r.script.Commands[i].Plain = true
+		}
+	}
+}
+
+// forget notes the names that stand for themselves again.
+func (r *runner) forget() {
+	for _, w := range r.words[1:] {
+		if name, ok := w.Known(); !ok || name != "" && name[0] != '-' {
+			r.define(Definition{Name: name, Gone: true}, r.at)
 		}
 	}
 }

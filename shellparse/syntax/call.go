@@ -30,7 +30,7 @@ func (w *walker) call(cmd *sh.CallExpr, redirs []*sh.Redirect, at *place) {
 
 // declare adds declare, export and their kin, which the grammar knows.
 func (w *walker) declare(cmd *sh.DeclClause, redirs []*sh.Redirect, at place) {
-	c := Command{Words: []Word{Text(cmd.Variant.Value)}, Keyword: true}
+	c := Command{Words: []Word{Text(cmd.Variant.Value)}}
 	for _, a := range cmd.Args {
 		w.nested(a, at)
 		if a.Naked && a.Name == nil {
@@ -141,7 +141,7 @@ func (c *collector) assigned(a Assignment, at place) {
 		return // that the variable is set is judged by itself
 	}
 	at.via = append(slices.Clone(at.via), a.Name)
-	at.input = input{}
+	at.input, at.certain = input{}, false
 	if a.Name != "PROMPT_COMMAND" {
 		text = ": \"" + strings.ReplaceAll(text, `"`, `\"`) + "\""
 	}
@@ -301,7 +301,7 @@ func (w *walker) redirects(list []*sh.Redirect, at place) ([]Redirect, input) {
 			}
 			continue
 		case sh.DplIn, sh.DplOut:
-			if fileless(r, w.dialect) {
+			if fileless(r) {
 				if fd0 && r.Op == sh.DplIn {
 					in = input{kind: piped}
 				}
@@ -325,7 +325,7 @@ func (w *walker) redirects(list []*sh.Redirect, at place) ([]Redirect, input) {
 }
 
 // fileless says whether >& or <& copies or closes a descriptor instead of opening a file.
-func fileless(r *sh.Redirect, _ Dialect) bool {
+func fileless(r *sh.Redirect) bool {
 	s := strings.TrimSuffix(r.Word.Lit(), "-")
 	if s == "" && r.Word.Lit() != "-" {
 		return r.Op == sh.DplIn // >&$x may be a file

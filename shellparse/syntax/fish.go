@@ -43,6 +43,7 @@ type fishStatement struct {
 	begin     int
 	end       int
 	follows   bool // an else stands before it
+	depends   bool // it may not run: and, or, a pipe
 }
 
 func (r *fishReader) statements() error {
@@ -74,7 +75,7 @@ func (r *fishReader) statements() error {
 			if err := r.command(&st, feed); err != nil {
 				return err
 			}
-			st, feed = fishStatement{}, input{}
+			st, feed = fishStatement{depends: ch == '&'}, input{}
 			r.pos++
 		case ch == '|':
 			r.pos++
@@ -83,14 +84,14 @@ func (r *fishReader) statements() error {
 				if err := r.command(&st, feed); err != nil {
 					return err
 				}
-				st, feed = fishStatement{}, input{}
+				st, feed = fishStatement{depends: true}, input{}
 				continue
 			}
 			next := input{kind: piped, code: fishPrinted(st.words)}
 			if err := r.command(&st, feed); err != nil {
 				return err
 			}
-			st, feed = fishStatement{}, next
+			st, feed = fishStatement{depends: true}, next
 		case ch == ')':
 			return ErrUnparsable
 		case ch == '{' && len(st.words) == 0 && r.pos+1 < len(r.text) && strings.IndexByte(" \t\n;", r.text[r.pos+1]) >= 0:
@@ -120,7 +121,7 @@ func (r *fishReader) inside(end byte, at place, in input) error {
 		return ErrTooDeep
 	}
 	defer func() { r.depth-- }()
-	at.input = in
+	at.input, at.certain = in, false
 	inner := &fishReader{collector: r.collector, text: r.text, pos: r.pos, at: at, nested: end}
 	err := inner.statements()
 	r.pos = inner.pos
@@ -157,6 +158,7 @@ func (r *fishReader) keyword(st *fishStatement) {
 	case "else":
 		st.follows = true // else if opens nothing more
 	case "and", "or", "not", "!", "time":
+		st.depends = true
 	default:
 		return
 	}
@@ -170,6 +172,7 @@ func (r *fishReader) command(st *fishStatement, in input) error {
 	}
 	at := r.at
 	at.function = r.fn
+	at.certain = at.certain && r.open == 0 && !st.depends
 	if in.kind != inherited {
 		at.input = in
 	}
@@ -195,7 +198,7 @@ func (r *fishReader) command(st *fishStatement, in input) error {
 		st.words = nil
 	case "function":
 		r.open++
-		r.function(st.words[1:])
+		r.function(st.words[1:], at)
 		st.words = nil
 	}
 	var assigns []Assignment
@@ -267,12 +270,12 @@ func (r *fishReader) forLoop(words []Word) {
 }
 
 // function notes a definition; its body is what follows, up to its end.
-func (r *fishReader) function(words []Word) {
+func (r *fishReader) function(words []Word, at place) {
 	if len(words) == 0 {
 		return
 	}
 	name, _ := words[0].Known()
-	r.define(Definition{Name: name})
+	r.define(Definition{Name: name}, at)
 	if r.fn == "" {
 		r.fn, r.fnOpen, r.fnFrom = name, r.open-1, min(r.pos+1, len(r.text))
 	}

@@ -67,6 +67,12 @@ type Definition struct {
 	Name  string // "" when the name is only known at run time
 	Alias bool   // else a function
 	Code  string // the alias's value or the function's body; "" when it is not known
+	// Unsure says that it may not take effect: it stands in a branch, a subshell or other code.
+	Unsure bool
+	// Gone says that it is taken back: unalias, unset -f.
+	Gone bool
+	// At is the index of the first command of the script that it holds for.
+	At int
 }
 
 // Command is one simple command.
@@ -86,9 +92,8 @@ type Command struct {
 	// Interpreter says that the program runs code in some language: without a file, what it is given.
 	Interpreter bool
 	Shell       bool   // starts a shell that reads its commands from where the command line came from
-	Keyword     bool   // the program is a keyword or builtin of the shell by grammar (declare, let, time …)
 	Function    string // the function whose body it is part of
-	NoAlias     bool   // cannot be an alias: quoted, or run by another program
+	Plain       bool   // run by command, builtin or exec, so that no alias and no function is meant
 	Outside     bool   // run by another program, so that functions and builtins of the shell are not meant
 }
 

@@ -28,6 +28,7 @@ type place struct {
 	function string
 	input    input
 	possible bool
+	certain  bool // what it defines holds for what follows
 	outside  bool // run by a program, not by a shell
 }
 
@@ -53,7 +54,7 @@ func (c *collector) fail(err error) {
 
 // code adds the commands of a text. Every grammar that the text may be read by has its say; one must be able to.
 func (c *collector) code(text string, dialect Dialect) error {
-	return c.codeAt(text, dialect, place{dirs: []string{Here}, moved: []string{Here}})
+	return c.codeAt(text, dialect, place{dirs: []string{Here}, moved: []string{Here}, certain: true})
 }
 
 func (c *collector) codeAt(text string, dialect Dialect, at place) error {
@@ -122,14 +123,17 @@ func (w *walker) stmts(list []*sh.Stmt, at *place) {
 
 // apart walks statements that may run or not: what they do to the directory is only a possibility afterwards.
 func (w *walker) apart(list []*sh.Stmt, at *place) {
-	before := at.dirs
+	before, certain := at.dirs, at.certain
+	at.certain = false
 	w.stmts(list, at)
+	at.certain = certain
 	at.dirs = union(before, at.dirs)
 	at.moved = at.dirs
 }
 
 // within walks statements of a shell of their own.
 func (w *walker) within(list []*sh.Stmt, at place) {
+	at.certain = false
 	w.stmts(list, &at)
 }
 
@@ -143,6 +147,7 @@ func (w *walker) stmt(s *sh.Stmt, at *place) {
 	defer func() { w.level-- }()
 	if s.Background || s.Coprocess || s.Disown {
 		own := *at
+		own.certain = false
 		at = &own
 	}
 	switch cmd := s.Cmd.(type) {
@@ -197,7 +202,7 @@ func (w *walker) compound(cmd sh.Command, at *place) {
 		}
 	case *sh.CoprocClause:
 		own := *at
-		own.input = input{kind: piped}
+		own.input, own.certain = input{kind: piped}, false
 		w.stmt(cmd.Stmt, &own)
 	case *sh.TestClause:
 		w.nested(cmd.X, *at)
@@ -232,10 +237,12 @@ func (w *walker) binary(cmd *sh.BinaryCmd, at *place) {
 	slices.Reverse(parts)
 	if pipes(cmd.Op) {
 		first := *at
+		first.certain = false
 		w.stmt(left, &first)
 		before := left
 		for _, p := range parts {
 			next := *at
+			next.certain = false
 			next.input = input{kind: piped, code: w.printed(before)}
 			w.stmt(p.stmt, &next)
 			before = p.stmt
@@ -245,6 +252,7 @@ func (w *walker) binary(cmd *sh.BinaryCmd, at *place) {
 	w.stmt(left, at)
 	for _, p := range parts {
 		right := *at
+		right.certain = false
 		if p.op == sh.AndStmt {
 			right.dirs = at.moved // it only runs where the cd before it went well
 		}
@@ -316,9 +324,9 @@ func (w *walker) function(cmd *sh.FuncDecl, at place) {
 		names = append(names, cmd.Name)
 	}
 	body := at
-	body.input = input{}
+	body.input, body.certain = input{}, false
 	for _, n := range names {
-		w.define(Definition{Name: n.Value, Code: w.source(cmd.Body, nil)})
+		w.define(Definition{Name: n.Value, Code: w.source(cmd.Body, nil)}, at)
 		body.function = n.Value
 	}
 	if len(names) > 0 {
@@ -327,10 +335,12 @@ func (w *walker) function(cmd *sh.FuncDecl, at place) {
 	w.stmt(cmd.Body, &body)
 }
 
-func (c *collector) define(d Definition) {
-	if !slices.Contains(c.script.Defines, d) {
-		c.script.Defines = append(c.script.Defines, d)
+func (c *collector) define(d Definition, at place) {
+	d.Unsure, d.At = !at.certain, len(c.script.Commands)
+	if c.words++; c.words > maxWords {
+		c.fail(ErrTooMany)
 	}
+	c.script.Defines = append(c.script.Defines, d)
 }
 
 // nested walks the substitutions inside a word, an arithmetic expression or a test.

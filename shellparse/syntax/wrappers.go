@@ -122,6 +122,8 @@ func (r *runner) method() func() {
 		return r.bind
 	case "printf":
 		return r.printfBuiltin
+	case "unalias", "unset", "unfunction", "unhash", "functions":
+		return r.forget
 	case "read":
 		return r.read
 	case "getopts":

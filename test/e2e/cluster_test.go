@@ -185,17 +185,36 @@ func (c *cluster) remove(ctx context.Context, p *pod) error {
 	return nil
 }
 
+// clear removes what a run that was cut off left in the namespaces.
+func (c *cluster) clear(ctx context.Context, namespaces ...string) error {
+	var now int64
+	for _, n := range namespaces {
+		ids, err := c.engine("ps", "-aq", "--filter", "label=io.kubernetes.pod.namespace="+n)
+		if err != nil {
+			return err
+		}
+		if ids != "" {
+			if _, err := c.engine(append([]string{"rm", "-f"}, strings.Fields(ids)...)...); err != nil {
+				return err
+			}
+		}
+		list := metav1.ListOptions{}
+		for _, err := range []error{
+			c.api.CoreV1().Pods(n).DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: &now}, list),
+			c.api.AppsV1().Deployments(n).DeleteCollection(ctx, metav1.DeleteOptions{}, list),
+			c.api.AppsV1().ReplicaSets(n).DeleteCollection(ctx, metav1.DeleteOptions{}, list),
+		} {
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // close removes all that was made.
 func (c *cluster) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	namespaces := map[string]bool{}
-	for _, p := range c.pods {
-		_ = c.remove(ctx, p) // what is left goes with the engine and the API server
-		namespaces[p.namespace] = true
-	}
-	for n := range namespaces {
-		_ = c.api.AppsV1().Deployments(n).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{})
-		_ = c.api.AppsV1().ReplicaSets(n).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{})
-	}
+	_ = c.clear(ctx, "shop", "infra") // what is left goes with the engine and the API server
 }

@@ -152,7 +152,7 @@ func TestLimits(t *testing.T) {
 	if got := w.ssh(t, "short+shop+tool-0", nil, "true"); got.code == 0 {
 		t.Errorf("a third session: %+v", got)
 	}
-	if code := one.code(); code == 0 || !strings.Contains(one.screen(), "nothing was typed or printed for 3s") {
+	if code := one.code(); code == 0 || !strings.Contains(one.screen(), "nothing was typed or printed for 8s") {
 		t.Errorf("an idle session: code %d, screen %q", code, one.screen())
 	}
 	two.code()

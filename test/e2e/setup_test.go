@@ -132,6 +132,7 @@ func (c *cluster) makePods(t testing.TB) {
 	}
 	check(c.namespace(ctx, "shop"))
 	check(c.namespace(ctx, "infra"))
+	check(c.clear(ctx, "shop", "infra"))
 	web, err := c.deployment(ctx, "shop", "web")
 	check(err)
 	const bash, ash, static = "podbastion/bash:test", "podbastion/ash:test", "podbastion/static:test"

@@ -31,7 +31,7 @@ func pair(t testing.TB, handle spdystream.StreamHandler) *spdy.Conn {
 	go func() { done <- c.Serve() }()
 	t.Cleanup(func() {
 		c.Close()
-		_ = <-done // told to whoever reads a stream
+		<-done //nolint:errcheck // whoever reads a stream is told
 		_ = far.Close()
 	})
 	return c

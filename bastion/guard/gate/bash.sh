@@ -92,8 +92,11 @@ __podbastion_wrap() {
     bind -m $map -x '"\e[7770;4~": __podbastion_line comment insert-comment'
     bind -m $map -x '"\e[7770;5~": __podbastion_line edit "\"\\e[7770;6~\\e[7770;1~\\e[7770;2~\""'
     bind -m $map -x '"\e[7770;6~": __podbastion_edit'
-    bind -m $map -x '"\e[7770;7~": __podbastion_ask'
-    bind -m $map -x '"\e[7770;8~": __podbastion_clear'
+    # By way of a macro, since keys that end a search are not bound commands' to find.
+    bind -m $map '"\e[7770;7~": "\e[7770;9~"'
+    bind -m $map '"\e[7770;8~": "\e[7770;0~"'
+    bind -m $map -x '"\e[7770;9~": __podbastion_ask'
+    bind -m $map -x '"\e[7770;0~": __podbastion_clear'
   done
   __podbastion_keys=$(for map in emacs vi-insert vi-command; do
     for kind in accept-line operate-and-get-next insert-comment edit-and-execute-command vi-edit-and-execute-command; do

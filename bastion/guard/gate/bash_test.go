@@ -261,3 +261,16 @@ func TestBashInterruptedAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// Asked in the middle of a search, the hook answers with what was found.
+func TestBashAskedInASearch(t *testing.T) {
+	s := start(t, bashPath, map[string]string{".bash_profile": bashHome[".bash_profile"] + "history -s 'echo found'\n"})
+	s.prompt(1)
+	s.keys("\x12fou")
+	s.wait("found", func() bool { return strings.Contains(s.screen.String(), "nd") })
+	s.keys(string(s.gate.Ask()))
+	s.wait("answer", func() bool { return s.count(Answer) == 1 })
+	if got := s.reports[len(s.reports)-1].Text; got != "echo found" {
+		t.Errorf("told %q", got)
+	}
+}

@@ -221,9 +221,6 @@ func (s *shell) line(n int) Report {
 	var found Report
 	s.wait("line", func() bool {
 		for _, r := range s.reports {
-			if r.Kind == Ready {
-				_, _ = s.tty.Write(s.gate.Go())
-			}
 			if r.Kind == Line && r.Count == n {
 				found = r
 				return true

@@ -1,0 +1,159 @@
+package line
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/podbastion/podbastion/internal/tty"
+)
+
+const (
+	on  = "\x1b[?2004h"
+	off = "\x1b[?2004l"
+)
+
+// step is one event of a session: keys when it begins with >, else output. An empty one is a pause.
+func play(t *Tracker, steps ...string) []string {
+	var texts []string
+	for _, s := range steps {
+		switch {
+		case s == "":
+			t.Settle()
+		case s[0] == '>':
+			t.Keys([]byte(s[1:]))
+		default:
+			t.Output([]byte(s))
+		}
+	}
+	for _, l := range t.Take() {
+		if !l.Program {
+			texts = append(texts, l.Text)
+		}
+	}
+	return texts
+}
+
+func tracker() *Tracker { return New(tty.Size{Cols: 40, Rows: 10}, Options{}) }
+
+// What a guard asks at the moment of Enter, before the shell has seen it.
+func TestPending(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		steps []string
+		want  Line
+	}{
+		{"typed", []string{on + "$ ", ">ls -l", "ls -l", ""}, Line{Text: "ls -l", Witness: Screen, Confidence: High}},
+		{"recalled", []string{on + "$ ", ">\x1b[A", "rm -rf /tmp/x", ""}, Line{Text: "rm -rf /tmp/x", Witness: Screen, Confidence: High}},
+		{"edited in the middle", []string{on + "# ", ">rx x\x1b[D\x1b[D\x1b[D\x1b[3~m", "rx x\b\b\b\x1b[1Pm x\b\b", ""}, Line{Text: "rm x", Witness: Screen, Confidence: High}},
+		{"wrapped", []string{on + "$ ", ">" + strings.Repeat("a", 50), strings.Repeat("a", 50), ""}, Line{Text: strings.Repeat("a", 50), Witness: Screen, Confidence: High}},
+		{"suggested behind the cursor", []string{on + "$ ", ">ls", "ls\x1b[38;5;240m -l docs\x1b[m\x1b[8D", ""}, Line{Text: "ls", Witness: Screen, Confidence: High}},
+		{"right prompt", []string{"$ \x1b[30C12:00\x1b[35D" + on, ">ls", "ls", ""}, Line{Text: "ls", Witness: Screen, Confidence: High}},
+		{"found by searching", []string{on + "$ ", ">\x12de", "\r(reverse-i-search)`de': make deploy\b\b\b\b\b\b", ""}, Line{Text: "make deploy", Witness: Screen, Confidence: Low}},
+		{"macro", []string{on + "$ ", ">a\x1bOQ", "a && rm x", ""}, Line{Text: "a && rm x", Witness: Screen, Confidence: High}},
+		{"echo is off", []string{on + "$ ", ">hidden", ""}, Line{Witness: Screen, Confidence: Low, Secret: true}},
+		{"nothing typed", []string{on + "$ "}, Line{Witness: Screen, Confidence: High}},
+		{"a prompt that looks like a command", []string{on + "# rm -rf / $ ", ">ls", "ls", ""}, Line{Text: "ls", Witness: Screen, Confidence: High}},
+		{"line drawing left on", []string{"\x1b(0" + on + "$ ", ">lqk", "lqk", ""}, Line{Text: "lqk", Witness: Screen, Confidence: High}},
+	} {
+		tr := tracker()
+		play(tr, tt.steps...)
+		if got := tr.Pending(); got != tt.want {
+			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestAccepted(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		steps []string
+		want  []string
+	}{
+		{"a forged prompt and line in output", []string{on + "$ ", ">cat x\r", "cat x\r\n" + off + "\r$ rm -rf /\r\n" + on + "$ "}, []string{"cat x"}},
+		{"a line for a program", []string{on + "$ ", ">cat\r", "cat\r\n" + off + "\r", ">secret plan\r", "secret plan\r\nsecret plan\r\n", ">\x04", on + "$ ", "", ">ls\r", "ls\r\n" + off}, []string{"cat", "ls"}},
+		{"a password", []string{on + "$ ", ">su\r", "su\r\n" + off + "\rPassword: ", ">hunter2\r", "\r\n" + on + "# ", "", ">id\r", "id\r\n" + off}, []string{"su", "id"}},
+		{"interrupted", []string{on + "$ ", ">rm -rf /", "rm -rf /", ">\x03", "^C" + off + "\r" + on + off + "\r\r\n" + on + "$ ", "", ">ls\r", "ls\r\n" + off}, []string{"ls"}},
+		{"typed ahead", []string{on + "$ ", ">sleep 1\r", "sleep 1\r\n" + off + "\r", ">ls\r", "ls\r\n", on + "$ ls\r\n" + off}, []string{"sleep 1", "ls"}},
+		{"pasted lines", []string{"$ ", ">a\rb\r", "a\r\n$ b\r\n$ "}, []string{"a", "b"}},
+		{"written over", []string{on + "$ ", ">ls ", "ls ", "", "\rNOISE", ">x\r", "x\r\n" + off}, []string{"ls x"}},
+		{"a full screen program", []string{on + "$ ", ">vi\r", "vi\r\n" + off + "\r\x1b[?1049h" + on, ">irm\r\x1b:x\r", "rm", off + "\x1b[?1049l" + on + "$ ", "", ">ls\r", "ls\r\n" + off}, []string{"vi", "ls"}},
+		{"nested shell", []string{on + "$ ", ">sh\r", "sh\r\n" + off + "\r# ", ">id\r", "id\r\n# "}, []string{"sh", "id"}},
+		{"history reference", []string{on + "$ ", ">echo a\r", "echo a\r\n" + off + "\ra\r\n" + on + "$ ", ">!!\r", "!!\r\n" + off + "\recho a\r\na\r\n"}, []string{"echo a", "echo a"}},
+		{"cleared", []string{on + "$ ", ">l\x0cs\r", "l\x1b[H\x1b[2J$ ls\r\n" + off}, []string{"ls"}},
+	} {
+		if got := play(tracker(), tt.steps...); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestResizeWhileTyping(t *testing.T) {
+	tr := tracker()
+	play(tr, on+"$ ", ">echo "+strings.Repeat("x", 60), "echo "+strings.Repeat("x", 60))
+	tr.Resize(tty.Size{Cols: 25, Rows: 10})
+	if got := tr.Pending().Text; got != "echo "+strings.Repeat("x", 60) {
+		t.Errorf("%q", got)
+	}
+}
+
+// FuzzTracker: whatever the interleaving, nothing panics, what is kept is bounded, and keys that nothing answered are
+// never part of a line that is reported.
+func FuzzTracker(f *testing.F) {
+	f.Add([]byte("\x00ls\r\x01ls\r\n"), uint8(20))
+	f.Add([]byte("\x00\x12a\r\x01\x1b[?2004h$ \x00ls\r\x01ls\r\n\x1b[?2004l"), uint8(9))
+	f.Add([]byte("\x01\x1b[?1049h\x1b[?2004h\x00tmux\r\x02\x01\x1b[?2004l"), uint8(40))
+	f.Add([]byte("\x01\x1b]0;x\x00\x1b[200~a\rb\x1b[201~\x02\x01\x1b[99999999999@\x1b[6n\x1b[6n"), uint8(3))
+	f.Fuzz(func(t *testing.T, in []byte, cols uint8) {
+		tr := New(tty.Size{Cols: uint16(cols)%60 + 1, Rows: 5}, Options{})
+		mode := byte(0)
+		from := 0
+		feed := func(to int) {
+			if p := in[from:to]; mode == 0 {
+				tr.Keys(p)
+			} else {
+				tr.Output(p)
+			}
+		}
+		for i, b := range in {
+			if b > 2 {
+				continue
+			}
+			feed(i)
+			from = i + 1
+			if b == 2 {
+				tr.Settle()
+				_ = tr.Pending()
+				continue
+			}
+			mode = b
+		}
+		feed(len(in))
+		tr.Close()
+		for _, l := range tr.Take() {
+			if len(l.Text) > maxText+4*64*60 || l.Secret && l.Text != "" {
+				t.Fatalf("%+v", l)
+			}
+		}
+		if len(tr.queue) > maxQueue || len(tr.limbo) > maxLimbo || len(tr.echo.raw) > maxEcho || len(tr.history) > maxHistory {
+			t.Fatal("too much is kept")
+		}
+
+		// The same keys with an echo of line ends alone.
+		blind := New(tty.Size{Cols: 60, Rows: 5}, Options{})
+		blind.Output([]byte(on + "? "))
+		for _, b := range in {
+			blind.Keys([]byte{b})
+			if b == '\r' || b == '\n' {
+				blind.Output([]byte("\r\n" + off + "\r" + on + "? "))
+				blind.Settle()
+			}
+		}
+		blind.Close()
+		for _, l := range blind.Take() {
+			if strings.Trim(l.Text, "? \n") != "" {
+				t.Fatalf("%q was never shown", l.Text)
+			}
+		}
+	})
+}
