@@ -112,6 +112,9 @@ func (r *run) on(ctx context.Context, resolved route.Resolved) (bridge.Exit, err
 	if err != nil {
 		return bridge.Exit{}, &refusal{err: err, code: exitTransport, text: "the pod cannot be reached: " + failureText(err)}
 	}
+	if r.request.Kind == Exec {
+		r.request.Command = tildes(r.request.Command, r.login.User, facts.Home)
+	}
 	argv, shell, err := r.argv(facts)
 	if err != nil {
 		return bridge.Exit{}, err
