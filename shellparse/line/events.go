@@ -197,7 +197,8 @@ func (t *Tracker) onLineFeed() {
 		}
 	}
 	r := t.read(t.queue[:n-1], line, false)
-	if !t.edit.settled && r.sure && !r.matched && !r.part {
+	wrapping := !r.matched && t.lf.at.Col >= t.screen.Columns()
+	if wrapping || !t.edit.settled && r.sure && !r.matched && !r.part {
 		// The echo is not complete, or this is not the echo of this line; or the keys mean something else here.
 		if t.edit.candidate == nil && similarity(r.keys, r.seen) > 0.5 {
 			t.edit.candidate = &r

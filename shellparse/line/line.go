@@ -305,6 +305,9 @@ func (t *Tracker) Settle() {
 	if t.swallowed() {
 		n, accepts := boundary(t.queue)
 		if accepts && t.edit.candidate != nil {
+			if t.edit.prompt == "" {
+				t.edit.candidate.prompt = left(t.screen, t.screen.Cursor())
+			}
 			t.submit(*t.edit.candidate, n, t.screen.Cursor().Line)
 		}
 		if accepts && t.shells.container != "" && t.edit.known {
@@ -358,7 +361,8 @@ func (t *Tracker) swallowed() bool {
 	if t.shells.container != "" {
 		left = afterBorder(left)
 	}
-	if !t.shells.known(left, t.open) && (left == "" || left != t.edit.prompt) {
+	first := len(t.shells.prompts) == 0 && !t.open // whatever stands there is the first prompt that is seen
+	if !t.shells.known(left, t.open) && (left == "" || left != t.edit.prompt && !first) {
 		return false
 	}
 	if !t.screen.Cell(cur).Space() {

@@ -1,6 +1,7 @@
 package line
 
 import (
+	"bytes"
 	"strings"
 	"unicode/utf8"
 
@@ -111,7 +112,9 @@ func (t *Tracker) region(from screen.Pos, end int, cut screen.Pos) string {
 		if l == from.Line {
 			c = from.Col
 		} else if !t.screen.Wrapped(l - 1) {
-			b = append(b, '\n')
+			if b = append(b, '\n'); t.full(l - 1) {
+				b[len(b)-1] = maybeBlank
+			}
 			c = t.indent(l, from.Col)
 		}
 		if cut.Line == l {
@@ -139,6 +142,12 @@ func (t *Tracker) region(from screen.Pos, end int, cut screen.Pos) string {
 		}
 	}
 	return strings.TrimRight(string(b), " ")
+}
+
+// full tells that a row is written to its last column: some editors go on in the next row by themselves then.
+func (t *Tracker) full(line int) bool {
+	used, cols := t.screen.Used(line), t.screen.Columns()
+	return used == cols || used == cols-1 && t.screen.Cell(screen.Pos{Line: line + 1}).Wide()
 }
 
 // indent is how far the editor itself set a further line of the text in: over cells that it left empty, or, in fish,
@@ -533,8 +542,8 @@ func (t *Tracker) resync() {
 		t.edit.disturbed = t.edit.disturbed || t.disturbed(&r)
 		return
 	}
-	if !t.open && !t.kernel {
-		t.editor = true // what the keys did is not what the kernel would have done
+	if !t.open && !t.kernel && bytes.ContainsAny(t.queue, "\x01\x02\x05\x06\t\x0b\x10\x19\x1b") {
+		t.editor = true // the kernel would have shown these keys as they are
 	}
 	m := t.replay(t.queue, t.kind, t.vi)
 	if t.open && t.echo.skewed && !t.echo.broken {
@@ -571,7 +580,9 @@ func (t *Tracker) rawTo(from, to screen.Pos) string {
 		if l == from.Line {
 			c = from.Col
 		} else if !t.screen.Wrapped(l - 1) {
-			b = append(b, '\n')
+			if !t.full(l - 1) {
+				b = append(b, '\n')
+			}
 			c = t.indent(l, from.Col)
 		}
 		if l == to.Line {
@@ -650,7 +661,7 @@ func matchPrefix(text []rune, s string) int {
 	for _, r := range text {
 		if i < len(s) && s[i] == maybeBlank && r != 0 {
 			i++
-			if r == ' ' {
+			if (r == ' ' || r == '\n') && (i == len(s) || rune(s[i]) != r) {
 				continue
 			}
 		}

@@ -147,7 +147,9 @@ func (s *Screen) control(b byte) {
 	case '\n', '\v', '\f':
 		s.lineFeed()
 	case '\r':
-		s.returned = s.Cursor()
+		if s.cur.col > 0 || s.returned.Line != s.FirstLine()+s.cur.row {
+			s.returned = s.Cursor()
+		}
 		s.cur.col, s.cur.pending = 0, false
 	case 0x0e:
 		s.modes.shift = 1
