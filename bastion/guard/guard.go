@@ -146,10 +146,14 @@ type Guard struct {
 
 // New makes a guard. Nothing happens before Run.
 func New(o Options) *Guard {
+	now := time.Now()
 	g := &Guard{
-		o: o, began: time.Now(),
+		o: o, began: now, ran: now,
 		wake: make(chan struct{}, 1), space: make(chan struct{}, 1), done: make(chan struct{}),
 		tracker: line.New(o.Size, line.Options{}),
+	}
+	if o.Shell == "" {
+		g.ran = time.Time{} // there is no prompt to wait for
 	}
 	if o.Gate != nil {
 		g.filter = o.Gate.Filter()

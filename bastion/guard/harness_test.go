@@ -27,7 +27,7 @@ import (
 
 // world is a real shell on a local terminal with a guard in between, and this machine as its node.
 type world struct {
-	t     *testing.T
+	t     testing.TB
 	guard *Guard
 	tty   *os.File
 	pid   int
@@ -71,7 +71,7 @@ func denyTouch(c Command) Verdict {
 }
 
 // rules makes a judge of programs.
-func rules(t *testing.T, mode auth.Mode, action auth.Action, programs ...string) *Judge {
+func rules(t testing.TB, mode auth.Mode, action auth.Action, programs ...string) *Judge {
 	t.Helper()
 	r := auth.Rule{ID: "rule", Action: action, FileLargerThan: -1, Message: "not here"}
 	for _, name := range programs {
@@ -87,7 +87,7 @@ func rules(t *testing.T, mode auth.Mode, action auth.Action, programs ...string)
 
 const prompts = "PS1='>> '; PS2='.. '; HISTFILE=/dev/null; unset PROMPT_COMMAND MAIL; alias pwd=pwd\n"
 
-func newWorld(t *testing.T, s setup) *world {
+func newWorld(t testing.TB, s setup) *world {
 	t.Helper()
 	w := &world{t: t, home: t.TempDir(), changed: make(chan struct{}, 1), ended: make(chan error, 1)}
 	if s.argv == nil {

@@ -101,13 +101,16 @@ func (g *Guard) settled(ctx context.Context) error {
 		g.mu.Unlock()
 	}()
 	g.mu.Lock()
-	hooked := g.hook.state == running && g.hook.continues == ""
+	hooked, limit := g.hook.state == running && g.hook.continues == "" || g.hook.state == starting, quickTime
 	g.mu.Unlock()
+	if began.Equal(g.began) {
+		limit = startTime // the first prompt
+	}
 	if hooked {
-		g.await(ctx, time.Until(began.Add(quickTime)), over)
+		g.await(ctx, time.Until(began.Add(limit)), over)
 		return ctx.Err()
 	}
-	g.calm(ctx, mark, began, time.Until(began.Add(quickTime)))
+	g.calm(ctx, mark, began, time.Until(began.Add(limit)))
 	return ctx.Err()
 }
 

@@ -170,7 +170,7 @@ func (g *Guard) viaGate(ctx context.Context, key byte) error {
 	shown := g.tracker.Pending()
 	continues, directory := g.hook.continues, g.hook.directory
 	g.mu.Unlock()
-	if key != '\r' && key != '\n' && key != 0x0f {
+	if key != '\r' && key != '\n' && (key != operateNext || g.o.Gate.Shell() == gate.Fish) {
 		return g.flow() // the gate has every key that accepts a line
 	}
 	c := Command{Line: shown.Text, Before: continues, Shell: g.o.Shell, Directory: directory, Witness: Screen, Unsure: shown.Confidence != line.High, Unseen: shown.Secret}

@@ -32,10 +32,10 @@ var attempts = []attempt{
 	{name: "plain paste, forbidden last", keys: "echo one\necho two\ntouch F\n"},
 	{name: "bracketed paste, forbidden first", keys: "\x1b[200~touch F\necho one\n\x1b[201~\r", only: "bash"},
 	{name: "bracketed paste, forbidden last", keys: "\x1b[200~echo one\ntouch F\x1b[201~\r", only: "bash"},
-	{name: "three lines", keys: "{\rtouch F\r}\r"},
-	{name: "backslash-newline in the word", keys: "tou\\\rch F\r"},
-	{name: "open quote", keys: "echo '\r'; touch F\r"},
-	{name: "heredoc to sh", keys: "sh <<E\rtouch F\rE\r"},
+	{name: "three lines", only: "posix", keys: "{\rtouch F\r}\r"},
+	{name: "backslash-newline in the word", only: "posix", keys: "tou\\\rch F\r"},
+	{name: "open quote", only: "posix", keys: "echo '\r'; touch F\r"},
+	{name: "heredoc to sh", only: "posix", keys: "sh <<E\rtouch F\rE\r"},
 	{name: "empty prompt", keys: "PS1=\rtouch F\recho '>> '\r"},
 	{name: "prompt with a hash", keys: "PS1='# x >> '\r\x00touch F\r"},
 	{name: "prompt with a dollar", keys: "PS1='$ x$ >> '\r\x00touch F\r"},
@@ -52,7 +52,7 @@ var attempts = []attempt{
 	{name: "bang number", keys: ": touch F\r\x00!-1:1*\r", only: "bash"},
 	{name: "caret", keys: "tou1ch F\r\x00^1^\r", only: "bash"},
 	{name: "alias", keys: "alias t='touch F'\r\x00t\r"},
-	{name: "function", keys: "t() { touch F; }\r\x00t\r"},
+	{name: "function", only: "posix", keys: "t() { touch F; }\r\x00t\r"},
 	{name: "edit and execute", keys: "\x18\x05", only: "bash", files: map[string]string{"ed": "#!/bin/sh\necho touch F >\"$1\"\n", ".bash_profile": prompts + "VISUAL=~/ed\n"}},
 	{name: "macro", keys: `bind '"\C-t": "t\o"'` + "\r\x00", only: "never"},
 	{name: "macro from inputrc", keys: "\x14", only: "gated", files: map[string]string{".inputrc": `"\C-t": "touch F\n"` + "\n"}},
@@ -68,20 +68,20 @@ var attempts = []attempt{
 	{name: "invalid UTF-8", keys: "\xff\xfe\x15touch F\r", only: "bash"},
 	{name: "large insertion", keys: "printf '\\033[99999999999@'\r\x00touch F\r"},
 	{name: "unterminated OSC", keys: "printf '\\033]0;x'\rtouch F\recho\r"},
-	{name: "status report storm", keys: "for i in 1 2 3 4 5 6 7 8 9; do printf '\\033[6n'; done\r\x00touch F\r"},
+	{name: "status report storm", only: "posix", keys: "for i in 1 2 3 4 5 6 7 8 9; do printf '\\033[6n'; done\r\x00touch F\r"},
 }
 
 var history = map[string]string{".bash_profile": prompts + "history -s 'touch F'; history -s echo\n"}
 
 // kinds of shells and of what is known about them.
 var kinds = []kindOf{
-	{"gate and node", "bash gated", setup{gate: true, node: true}},
-	{"gate", "bash gated", setup{gate: true}},
-	{"node", "bash", setup{node: true}},
-	{"screen", "bash", setup{}},
-	{"dash", "dash", setup{argv: []string{"/bin/dash"}, node: true}},
-	{"ash", "ash", setup{argv: []string{"/bin/busybox", "ash"}, node: true}},
-	{"ash, screen", "ash", setup{argv: []string{"/bin/busybox", "ash"}}},
+	{"gate and node", "bash posix gated", setup{gate: true, node: true}},
+	{"gate", "bash posix gated", setup{gate: true}},
+	{"node", "bash posix", setup{node: true}},
+	{"screen", "bash posix", setup{}},
+	{"dash", "dash posix", setup{argv: []string{"/bin/dash"}, node: true}},
+	{"ash", "ash posix", setup{argv: []string{"/bin/busybox", "ash"}, node: true}},
+	{"ash, screen", "ash posix", setup{argv: []string{"/bin/busybox", "ash"}}},
 }
 
 // TestForbiddenNeverRuns: each forbidden line would leave a file. Under an allowlist without the program it never runs.
