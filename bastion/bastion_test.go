@@ -29,7 +29,10 @@ import (
 	"github.com/podbastion/podbastion/bastion/target"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// The agent's SPDY library waits for up to a second after the end of a connection before it lets its goroutine go.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/moby/spdystream.(*Connection).shutdown"))
+}
 
 // whole is a bastion and an agent as they are shipped, but for the pod, which is a folder.
 type whole struct {
@@ -126,9 +129,9 @@ func freeAddress(t *testing.T) string {
 	return ln.Addr().String()
 }
 
-func (w *whole) login(t *testing.T, user string) *ssh.Client {
+func (w *whole) login(t *testing.T) *ssh.Client {
 	t.Helper()
-	c, err := ssh.Dial("tcp", w.addr, &ssh.ClientConfig{User: user, Auth: []ssh.AuthMethod{ssh.PublicKeys(w.key)}, HostKeyCallback: ssh.InsecureIgnoreHostKey()})
+	c, err := ssh.Dial("tcp", w.addr, &ssh.ClientConfig{User: "alice+web-1", Auth: []ssh.AuthMethod{ssh.PublicKeys(w.key)}, HostKeyCallback: ssh.InsecureIgnoreHostKey()})
 	must(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	return c
@@ -173,7 +176,7 @@ func status(err error) int {
 
 func TestWholeRoad(t *testing.T) {
 	w := start(t)
-	c := w.login(t, "alice+web-1")
+	c := w.login(t)
 	s, err := c.NewSession()
 	must(t, err)
 	var out, errOut bytes.Buffer
@@ -214,7 +217,7 @@ func TestWholeRoad(t *testing.T) {
 
 func TestReloadByFile(t *testing.T) {
 	w := start(t)
-	c := w.login(t, "alice+web-1")
+	c := w.login(t)
 	s, err := c.NewSession()
 	must(t, err)
 	var errOut bytes.Buffer
@@ -237,7 +240,7 @@ func TestReloadByFile(t *testing.T) {
 
 func TestAgentGone(t *testing.T) {
 	w := start(t)
-	c := w.login(t, "alice+web-1")
+	c := w.login(t)
 	s, err := c.NewSession()
 	must(t, err)
 	var errOut bytes.Buffer
