@@ -130,7 +130,7 @@ func (Local) Serve(ctx context.Context, c runtime.Container, s Session) error {
 	if s.User != "" {
 		return errors.New("files: the process runtime cannot change users")
 	}
-	dir, err := path.Clean(c.WorkDir), error(nil)
+	dir := path.Clean(c.WorkDir)
 	root, err := tree.Open(dir, dir)
 	if err != nil {
 		return fmt.Errorf("files: %w", err)

@@ -10,6 +10,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -111,11 +112,6 @@ func (w *world) docker(t testing.TB, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-func (w *world) sh(t testing.TB, pod, script string) string {
-	t.Helper()
-	return w.docker(t, "exec", "-u", "0", w.pods[pod], "sh", "-c", script)
-}
-
 // pod starts a pod's container of an image, with more arguments for docker run.
 func (w *world) pod(t testing.TB, name, image string, args ...string) {
 	t.Helper()
@@ -171,7 +167,7 @@ func (w *world) serve(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
 	go func() { ran <- rt.Run(ctx) }()
-	t.Cleanup(func() { cancel(); <-ran; _ = rt.Close() })
+	t.Cleanup(func() { cancel(); _ = <-ran; _ = rt.Close() })
 	a := agenttest.Start(t, agenttest.WithRuntime(rt), func(o *agent.Options) { o.Files = files.NewConfined(log, program) })
 	for deadline := time.Now().Add(20 * time.Second); len(rt.List()) < len(w.pods) && time.Now().Before(deadline); {
 		time.Sleep(20 * time.Millisecond)
@@ -214,7 +210,7 @@ func (w *world) serve(t *testing.T) {
 	_, w.port, _ = net.SplitHostPort(ln.Addr().String())
 	served := make(chan error, 1)
 	go func() { served <- front.Serve(ctx, ln) }()
-	t.Cleanup(func() { cancel(); front.Close(); <-served })
+	t.Cleanup(func() { cancel(); front.Close(); _ = <-served })
 }
 
 // login writes a key, a roles document and what the clients need.
@@ -252,7 +248,8 @@ func (w *world) run(t testing.TB, stdin string, name string, args ...string) (st
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err := cmd.Run()
-	if _, ok := err.(*exec.ExitError); err != nil && !ok {
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
 		t.Fatalf("%s: %v", name, err)
 	}
 	return out.String(), cmd.ProcessState.ExitCode()
