@@ -239,7 +239,7 @@ func (w *world) options(more ...string) []string {
 // run runs a client and returns its output and exit status.
 func (w *world) run(t testing.TB, stdin string, name string, args ...string) (string, int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = w.dir
