@@ -65,8 +65,10 @@ type world struct {
 	dir  string // of this machine: keys and files
 	port string
 	pods map[string]string // name to container id
-	log  *events
-	key  ssh.Signer
+	// namespace is of this world alone: pods that a killed run left behind have another.
+	namespace string
+	log       *events
+	key       ssh.Signer
 }
 
 // events is an audit log in memory.
@@ -116,7 +118,7 @@ func (w *world) docker(t testing.TB, args ...string) string {
 func (w *world) pod(t testing.TB, name, image string, args ...string) {
 	t.Helper()
 	run := append([]string{"run", "-d", "--network", "none",
-		"--label", "io.kubernetes.pod.namespace=files", "--label", "io.kubernetes.pod.name=" + name,
+		"--label", "io.kubernetes.pod.namespace=" + w.namespace, "--label", "io.kubernetes.pod.name=" + name,
 		"--label", "io.kubernetes.pod.uid=uid-" + name, "--label", "io.kubernetes.container.name=app",
 		"--label", "io.kubernetes.docker.type=container"}, args...)
 	id := w.docker(t, append(run, image)...)
@@ -147,7 +149,7 @@ func must(t testing.TB, err error) {
 // newWorld starts a bastion and an agent. Pods are added before with w.pod, then w.serve.
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	return &world{host: runtimetest.Docker(t.(*testing.T)), dir: t.TempDir(), pods: map[string]string{}, log: &events{}}
+	return &world{host: runtimetest.Docker(t.(*testing.T)), dir: t.TempDir(), pods: map[string]string{}, log: &events{}, namespace: "files-" + strings.ToLower(rand.Text()[:8])}
 }
 
 func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
@@ -175,7 +177,7 @@ func (w *world) serve(t *testing.T) {
 	idx, err := store.New()
 	must(t, err)
 	for name := range w.pods {
-		must(t, idx.Upsert(&target.Pod{Cluster: agenttest.Cluster, Namespace: "files", Name: name, UID: target.UID("uid-" + name), Node: agenttest.Node,
+		must(t, idx.Upsert(&target.Pod{Cluster: agenttest.Cluster, Namespace: target.Namespace(w.namespace), Name: name, UID: target.UID("uid-" + name), Node: agenttest.Node,
 			NodeAddress: "127.0.0.1", Containers: []target.Container{{Name: "app", Running: true}}, Running: true, Ready: true}))
 	}
 	t.Cleanup(func() {
