@@ -45,12 +45,10 @@ func TestNothingLeadsOut(t *testing.T) {
 	sh(t, c, `ln -s / /slash; ln -s /proc/1/root /proot; ln -s ../../../../../../../.. /up; ln -s `+path+` /abs; ln -s /proc/self/exe /exe; ln -s /bound/../.. /b`)
 	_, client := open(t, confined(t), c, "", everything())
 	var prefixes []string
-	for _, p := range []string{
+	prefixes = append(prefixes, []string{
 		"", "/slash", "/proot", "/up", "/b", "/bound/..", "/bound/../..", "/..", "/../../..", "/proc/1/root", "/proc/self/root", "/proc/self/cwd",
 		"/proc/thread-self/root", "/proc/1/cwd", "/proc/1/task/1/root", "/proc/1/root/..", "/proc/1/cwd/../..", "/dev/fd/0", "/proc/self/fd/3", "/proc/self/fd/3/..",
-	} {
-		prefixes = append(prefixes, p)
-	}
+	}...)
 	for pid := range 60 {
 		prefixes = append(prefixes, fmt.Sprintf("/proc/%d/root", pid), fmt.Sprintf("/proc/%d/cwd/..", pid))
 	}
@@ -262,7 +260,7 @@ func TestHelperIsConfined(t *testing.T) {
 		t.Run(x.name, func(t *testing.T) {
 			c := container(t, "bash", x.args...)
 			x1, _ := open(t, confined(t), c, x.user, everything())
-			defer x1.end(t)
+			defer func() { _ = x1.end(t) }()
 			s := helperStatus(t)
 			if s["Uid"] != x.uid || s["NoNewPrivs"] != "1" {
 				t.Errorf("Uid %s, NoNewPrivs %s", s["Uid"], s["NoNewPrivs"])

@@ -71,7 +71,7 @@ func begin(t *testing.T, s server, c runtime.Container, user string, h filewire.
 	if err := filewire.WriteHeader(inW, h); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { x.end(t) })
+	t.Cleanup(func() { _ = x.end(t) })
 	return x
 }
 

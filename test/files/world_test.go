@@ -10,6 +10,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -64,8 +65,10 @@ type world struct {
 	dir  string // of this machine: keys and files
 	port string
 	pods map[string]string // name to container id
-	log  *events
-	key  ssh.Signer
+	// namespace is of this world alone: pods that a killed run left behind have another.
+	namespace string
+	log       *events
+	key       ssh.Signer
 }
 
 // events is an audit log in memory.
@@ -111,16 +114,11 @@ func (w *world) docker(t testing.TB, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-func (w *world) sh(t testing.TB, pod, script string) string {
-	t.Helper()
-	return w.docker(t, "exec", "-u", "0", w.pods[pod], "sh", "-c", script)
-}
-
 // pod starts a pod's container of an image, with more arguments for docker run.
 func (w *world) pod(t testing.TB, name, image string, args ...string) {
 	t.Helper()
 	run := append([]string{"run", "-d", "--network", "none",
-		"--label", "io.kubernetes.pod.namespace=files", "--label", "io.kubernetes.pod.name=" + name,
+		"--label", "io.kubernetes.pod.namespace=" + w.namespace, "--label", "io.kubernetes.pod.name=" + name,
 		"--label", "io.kubernetes.pod.uid=uid-" + name, "--label", "io.kubernetes.container.name=app",
 		"--label", "io.kubernetes.docker.type=container"}, args...)
 	id := w.docker(t, append(run, image)...)
@@ -151,7 +149,7 @@ func must(t testing.TB, err error) {
 // newWorld starts a bastion and an agent. Pods are added before with w.pod, then w.serve.
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	return &world{host: runtimetest.Docker(t.(*testing.T)), dir: t.TempDir(), pods: map[string]string{}, log: &events{}}
+	return &world{host: runtimetest.Docker(t.(*testing.T)), dir: t.TempDir(), pods: map[string]string{}, log: &events{}, namespace: "files-" + strings.ToLower(rand.Text()[:8])}
 }
 
 func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
@@ -171,7 +169,7 @@ func (w *world) serve(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
 	go func() { ran <- rt.Run(ctx) }()
-	t.Cleanup(func() { cancel(); <-ran; _ = rt.Close() })
+	t.Cleanup(func() { cancel(); _ = <-ran; _ = rt.Close() })
 	a := agenttest.Start(t, agenttest.WithRuntime(rt), func(o *agent.Options) { o.Files = files.NewConfined(log, program) })
 	for deadline := time.Now().Add(20 * time.Second); len(rt.List()) < len(w.pods) && time.Now().Before(deadline); {
 		time.Sleep(20 * time.Millisecond)
@@ -179,7 +177,7 @@ func (w *world) serve(t *testing.T) {
 	idx, err := store.New()
 	must(t, err)
 	for name := range w.pods {
-		must(t, idx.Upsert(&target.Pod{Cluster: agenttest.Cluster, Namespace: "files", Name: name, UID: target.UID("uid-" + name), Node: agenttest.Node,
+		must(t, idx.Upsert(&target.Pod{Cluster: agenttest.Cluster, Namespace: target.Namespace(w.namespace), Name: name, UID: target.UID("uid-" + name), Node: agenttest.Node,
 			NodeAddress: "127.0.0.1", Containers: []target.Container{{Name: "app", Running: true}}, Running: true, Ready: true}))
 	}
 	t.Cleanup(func() {
@@ -214,7 +212,7 @@ func (w *world) serve(t *testing.T) {
 	_, w.port, _ = net.SplitHostPort(ln.Addr().String())
 	served := make(chan error, 1)
 	go func() { served <- front.Serve(ctx, ln) }()
-	t.Cleanup(func() { cancel(); front.Close(); <-served })
+	t.Cleanup(func() { cancel(); front.Close(); _ = <-served })
 }
 
 // login writes a key, a roles document and what the clients need.
@@ -243,7 +241,7 @@ func (w *world) options(more ...string) []string {
 // run runs a client and returns its output and exit status.
 func (w *world) run(t testing.TB, stdin string, name string, args ...string) (string, int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = w.dir
@@ -252,7 +250,8 @@ func (w *world) run(t testing.TB, stdin string, name string, args ...string) (st
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err := cmd.Run()
-	if _, ok := err.(*exec.ExitError); err != nil && !ok {
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
 		t.Fatalf("%s: %v", name, err)
 	}
 	return out.String(), cmd.ProcessState.ExitCode()

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The real parts that the tests talk to, on one Debian machine, as root, with no image registry:
-# a Docker Engine with three images, etcd and kube-apiserver.
+# a Docker Engine with some images, etcd and kube-apiserver.
 #
 #   real.sh packages         install the Debian packages (root), or say which ones are missing
 #   real.sh up               start everything; prints shell assignments for the tests' environment
@@ -16,7 +16,7 @@ CACHE=${PODBASTION_CACHE:-$HOME/.cache/podbastion}
 KUBE=1.37.2
 ETCD=v3.6.6
 PACKAGES="docker.io iptables iproute2 debootstrap busybox-static openssl openssh-client openssh-server openssh-sftp-server
-  dropbear-bin putty-tools python3-paramiko ssh-audit asciinema expect tmux procps util-linux gcc libc6-dev ca-certificates curl python3"
+  dropbear-bin putty-tools python3-paramiko ssh-audit asciinema expect tmux procps util-linux sshfs rsync lftp ansible gcc libc6-dev ca-certificates curl python3"
 
 say() { echo "real: $*" >&2; }
 die() { say "$*"; exit 1; }
@@ -85,6 +85,19 @@ image_bash() {
   rm -rf --one-file-system "$root"
 }
 
+# For file transfers and Ansible: rsync, all of Python, sudo without a password for user 1000, OpenSSH's server to compare with.
+image_ansible() {
+  local root; root=$(mktemp -d)
+  debootstrap --variant=minbase --include=procps,python3,rsync,sudo,openssh-server,openssh-sftp-server bookworm "$root"
+  rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/usr/share/{doc,man,locale}/*
+  chroot "$root" useradd -m -s /bin/bash -u 1000 dev
+  echo 'dev ALL=(ALL) NOPASSWD: ALL' > "$root/etc/sudoers.d/dev"
+  chmod 440 "$root/etc/sudoers.d/dev"
+  chmod 755 "$root"
+  tar -C "$root" -c . > "$OUT"
+  rm -rf --one-file-system "$root"
+}
+
 image_ash() {
   local root a; root=$(mktemp -d)
   mkdir -p "$root"/{bin,etc,tmp,proc,sys,dev,root}
@@ -140,12 +153,14 @@ up_docker() {
   once "$CACHE/images/bash-3.tar" image_bash
   once "$CACHE/images/ash-2.tar" image_ash
   once "$CACHE/images/static-1.tar" image_static
+  once "$CACHE/images/ansible-1.tar" image_ansible
   # The engine finds containerd, runc and iptables in sbin folders too.
   PATH=$PATH:/usr/sbin:/sbin start dockerd dockerd --host "unix://$DIR/docker.sock" --data-root "$DIR/docker" \
     --exec-root "$DIR/docker-exec" --pidfile "$DIR/dockerd-own.pid" --bip 172.31.255.1/24 --log-level warn
   wait_for dockerd docker -H "unix://$DIR/docker.sock" version
   docker_ import --change 'CMD ["sleep","infinity"]' "$CACHE/images/bash-3.tar" podbastion/bash:test >/dev/null
   docker_ import --change 'CMD ["sleep","2147483647"]' --change 'ENV PATH=/bin' "$CACHE/images/ash-2.tar" podbastion/ash:test >/dev/null
+  docker_ import --change 'CMD ["sleep","infinity"]' "$CACHE/images/ansible-1.tar" podbastion/ansible:test >/dev/null
   docker_ import --change 'CMD ["/static"]' --change 'ENV PATH=/' "$CACHE/images/static-1.tar" podbastion/static:test >/dev/null
 }
 
