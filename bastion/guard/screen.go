@@ -49,7 +49,7 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 		}
 	}
 	c.Unsure = !c.Sure
-	if at := bytes.LastIndexAny(g.pasted, "\r\n") + 1; g.pasting && secret && !(known && !st.Echo && st.Canonical) {
+	if at := bytes.LastIndexAny(g.pasted, "\r\n") + 1; g.pasting && secret && (!known || st.Echo || !st.Canonical) {
 		// A shell that takes a paste as a whole shows nothing before its end. The keys of a paste are its text.
 		c.Line, c.Sure, c.Unsure, secret = string(g.pasted[at:]), true, false, false
 	}
