@@ -102,12 +102,12 @@ func FuzzGuard(f *testing.F) {
 		var keys strings.Builder
 		var line strings.Builder
 		for _, b := range data {
-			switch {
-			case b == '\r':
+			switch b {
+			case '\r':
 				lines = append(lines, line.String())
 				line.Reset()
 				keys.WriteByte('\r')
-			case b == '!':
+			case '!':
 				line.WriteString("no")
 				keys.WriteString("no")
 			default:

@@ -51,7 +51,6 @@ type setup struct {
 	argv   []string // the shell; /bin/bash by default
 	gate   bool
 	node   bool
-	blind  bool // shells are not told from programs by name
 	files  map[string]string
 	decide func(c Command) Verdict
 	judge  *Judge

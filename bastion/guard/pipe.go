@@ -93,10 +93,10 @@ func (p *Pipe) pass(ctx context.Context) error {
 		if err := p.Record(ctx, c, v); err != nil {
 			return fmt.Errorf("guard: %w", err)
 		}
-		switch {
-		case v.Action == auth.Deny:
+		switch v.Action {
+		case auth.Deny:
 			return &Denied{v}
-		case v.Action == auth.Warn:
+		case auth.Warn:
 			p.Warn(Warning(v))
 		}
 		p.before = ""

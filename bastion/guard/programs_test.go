@@ -104,9 +104,9 @@ func TestSecretsAreNotStored(t *testing.T) {
 		{"read -s", setup{gate: true, node: true}, []step{{"read -s x\r", "read -s x\n"}, {secret + "\r", ">> "}, {"echo ${#x}\r", "\n7\n"}}},
 		{"read -s without a node", setup{gate: true}, []step{{"read -s x\r", "read -s x\n"}, {secret + "\r", ">> "}, {"echo ${#x}\r", "\n7\n"}}},
 		{"getpass", setup{gate: true, node: true}, []step{{"python3 -c 'import getpass; print(len(getpass.getpass()))'\r", "Password: "}, {secret + "\r", "\n7\n"}}},
-		{"stty -echo", setup{gate: true, node: true}, []step{{"stty -echo; cat >/dev/null; stty echo\r", "echo\n"}, {secret + "\r\x04", ">> "}}},
+		{"stty -echo", setup{gate: true, node: true}, []step{{"stty -echo; echo re''ady; cat >/dev/null; stty echo\r", "ready\n"}, {secret + "\r\x04", ">> "}}},
 		{"read -s without a gate", setup{node: true}, []step{{"read -s x\r", "read -s x\n"}, {secret + "\r", ">> "}}},
-		{"dash", setup{argv: []string{"/bin/dash"}, node: true}, []step{{"stty -echo; read x; stty echo\r", "stty echo\n"}, {secret + "\r", ">> "}}},
+		{"dash", setup{argv: []string{"/bin/dash"}, node: true}, []step{{"stty -echo; echo re''ady; read x; stty echo\r", "ready\n"}, {secret + "\r", ">> "}}},
 		{"dash whose prompt has no echo", setup{argv: []string{"/bin/dash"}, node: true}, []step{{"stty -echo\r", ">> "}, {": " + secret + "\r", ">> "}}},
 		{"ash without a node", setup{argv: []string{"/bin/busybox", "ash"}}, []step{{"read -s x\r", "read -s x\n"}, {secret + "\r", ">> "}}},
 	} {

@@ -1,0 +1,156 @@
+package guard
+
+import (
+	"bytes"
+	"context"
+	"time"
+
+	"github.com/podbastion/podbastion/bastion/guard/gate"
+	"github.com/podbastion/podbastion/shellparse/line"
+)
+
+// viaScreen judges the line that the screen shows.
+func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) error {
+	mark := g.mark()
+	settled := g.calm(ctx, mark, g.lastKey(), settleTime)
+	if g.gated() {
+		return g.viaGate(ctx, key) // it was heard of meanwhile
+	}
+	g.mu.Lock()
+	shown := g.tracker.Pending()
+	if shown.Confidence != line.High || shown.Secret {
+		before := g.outputs // perhaps the echo is only late
+		g.mu.Unlock()
+		for g.await(ctx, againTime, func() bool { return g.outputs != before || g.interrupts != mark }) && g.mark() == mark && ctx.Err() == nil {
+			g.mu.Lock()
+			before = g.outputs
+			g.mu.Unlock()
+		}
+		g.mu.Lock()
+		shown = g.tracker.Pending()
+	}
+	prompt := g.promptText()
+	directory := g.hook.directory
+	g.mu.Unlock()
+	secret := shown.Secret || known && !st.Echo && st.Canonical
+	switch {
+	case g.mark() != mark || ctx.Err() != nil:
+		return ctx.Err()
+	case key == endOfFile && (!g.typed || known && !st.Canonical):
+		return g.flow()
+	case !g.typed && shown.Text == "" && !secret:
+		return g.flow() // an empty line
+	}
+	c := Command{Line: shown.Text, Shell: g.o.Shell, Witness: Screen, Sure: settled && shown.Confidence == line.High, Directory: directory}
+	if known {
+		c.Directory = st.Directory
+		if !st.Own {
+			c.Shell = st.Program
+		}
+	}
+	c.Unsure = !c.Sure
+	if at := bytes.LastIndexAny(g.pasted, "\r\n") + 1; g.pasting && secret && (!known || st.Echo || !st.Canonical) {
+		// A shell that takes a paste as a whole shows nothing before its end. The keys of a paste are its text.
+		c.Line, c.Sure, c.Unsure, secret = string(g.pasted[at:]), true, false, false
+	}
+	if shown.Text == "" && g.typed && g.alternate() && !known {
+		secret = true // the screen is a program's, or made to look so
+	}
+	if secret || key == 0x05 || (key == 'a' || key == 'A') && !g.zsh(c.Shell) {
+		c.Line, c.Unseen = "", key != 'a' && key != 'A'
+		if !c.Unseen {
+			return g.flow()
+		}
+	}
+	if g.pending != "" && prompt != g.prompt {
+		c.Before = g.pending
+	} else {
+		g.pending, g.prompt = "", prompt
+	}
+	v := g.o.Decide(ctx, c)
+	return g.conclude(ctx, decision{command: c, mark: mark, held: true, run: func(v Verdict) error {
+		g.pending = ""
+		if v.Incomplete && len(c.Before)+len(c.Line) < maxPending {
+			g.pending = c.Before + c.Line + "\n"
+		}
+		return g.release(mark)
+	}}, v)
+}
+
+func (g *Guard) zsh(shell string) bool { return gate.Shell(shell) == gate.Zsh || shell == "" }
+
+func (g *Guard) alternate() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.tracker.Screen().Alt()
+}
+
+// lastKey is when the newest key was forwarded.
+func (g *Guard) lastKey() time.Time {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.keyAt
+}
+
+// promptText is what stands on the cursor's row up to the line; mu is locked.
+func (g *Guard) promptText() string { return g.tracker.Prompt() }
+
+// settled gives a command that was just let run the time of a quick one before the keys after it go ahead. They are
+// then typed at the next prompt, as a person's would be, and not while the shell is neither here nor there.
+func (g *Guard) settled(ctx context.Context) error {
+	began := g.ran
+	g.hold()
+	defer g.unhold()
+	mark := g.mark()
+	over := func() bool { return g.interrupts != mark || len(g.reports) > 0 || g.hook.state == atPrompt }
+	defer func() {
+		g.ran = time.Time{}
+		g.mu.Lock()
+		g.tracker.Settle()
+		g.mu.Unlock()
+	}()
+	g.mu.Lock()
+	hooked, limit := g.hook.state == running && g.hook.continues == "" || g.hook.state == starting, quickTime
+	g.mu.Unlock()
+	if began.Equal(g.began) {
+		limit = startTime // the first prompt
+	}
+	if hooked {
+		g.await(ctx, time.Until(began.Add(limit)), over)
+		return ctx.Err()
+	}
+	g.calm(ctx, mark, began, time.Until(began.Add(limit)))
+	return ctx.Err()
+}
+
+// calm waits until output has come since a moment, the shell waits for keys, and nothing more comes; false when the
+// time is over first.
+func (g *Guard) calm(ctx context.Context, mark int, since time.Time, limit time.Duration) bool {
+	deadline := time.Now().Add(limit)
+	echo := since.Add(echoTime) // keys that show nothing have no echo to wait for
+	for ctx.Err() == nil && !g.closed() && g.mark() == mark {
+		if time.Now().After(deadline) {
+			return false
+		}
+		g.mu.Lock()
+		before, seen, quiet := g.outputs, g.outputAt.After(since), time.Since(g.outputAt)
+		g.mu.Unlock()
+		if !seen && time.Now().Before(echo) {
+			g.await(ctx, time.Until(echo), func() bool { return g.outputs != before || g.interrupts != mark })
+			continue
+		}
+		st, known := g.state(ctx)
+		need := quietBlind - quiet
+		switch {
+		case known && (!st.Reading || st.Unread > 0):
+			g.await(ctx, pollShort, func() bool { return g.interrupts != mark })
+			continue
+		case known:
+			need = quietKnown // what the shell wrote before it waited may still be on its way
+		}
+		if !g.await(ctx, need, func() bool { return g.outputs != before || g.interrupts != mark }) && ctx.Err() == nil && !g.closed() {
+			return true
+		}
+	}
+	return false
+}
