@@ -1,6 +1,5 @@
 //go:build real
 
-// Package files_test drives real clients of file transfer through a bastion and an agent into real containers.
 package files_test
 
 import (
