@@ -6,7 +6,7 @@ CACHE ?= $(or $(PODBASTION_CACHE),$(HOME)/.cache/podbastion)
 LDFLAGS := -s -w
 LINT := $(CACHE)/bin/golangci-lint-$(shell sha256sum internal/tools/go.sum | cut -c1-12)
 
-.PHONY: build demo check lint test bench fuzz vuln clean
+.PHONY: build demo check lint test bench fuzz corpus vuln clean
 
 build: ## static bin/bastion, bin/agent and bin/bastionctl
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
@@ -35,6 +35,9 @@ bench: build ## measures, and writes docs/benchmarks.md's table to standard outp
 
 fuzz: ## every fuzz target for FUZZTIME each
 	test/fuzz.sh $(or $(FUZZTIME),20s)
+
+corpus: ## the parser against a directory of recordings with their truth, CORPUS=DIR
+	CORPUS='$(abspath $(CORPUS))' go test -count=1 -tags corpus -run TestCorpus -v ./shellparse
 
 vuln: ## asks the vulnerability database, where it can be reached
 	go run -modfile=internal/tools/go.mod golang.org/x/vuln/cmd/govulncheck ./...

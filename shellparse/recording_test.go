@@ -28,30 +28,36 @@ func readTruth(t testing.TB, name string) truth {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The escapes are replaced by private characters that survive decoding.
+	var v truth
+	if err := json.Unmarshal(hideBytes(raw), &v); err != nil {
+		t.Fatal(err)
+	}
+	for i := range v.Lines {
+		v.Lines[i].Text, v.Lines[i].Or = showBytes(v.Lines[i].Text), showBytes(v.Lines[i].Or)
+	}
+	return v
+}
+
+// hideBytes puts private characters, which survive decoding, in the place of the escapes of bytes that are no UTF-8.
+func hideBytes(raw []byte) []byte {
 	s := string(raw)
 	for b := 0x80; b <= 0xff; b++ {
 		s = strings.ReplaceAll(s, `\udc`+strconv.FormatInt(int64(b), 16), string(rune(0xf000+b)))
 	}
-	var v truth
-	if err := json.Unmarshal([]byte(s), &v); err != nil {
-		t.Fatal(err)
-	}
-	back := func(s string) string {
-		var b strings.Builder
-		for _, r := range s {
-			if r >= 0xf080 && r <= 0xf0ff {
-				b.WriteByte(byte(r))
-				continue
-			}
-			b.WriteRune(r)
+	return []byte(s)
+}
+
+// showBytes brings the bytes back.
+func showBytes(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if r >= 0xf080 && r <= 0xf0ff {
+			b.WriteByte(byte(r))
+			continue
 		}
-		return b.String()
+		b.WriteRune(r)
 	}
-	for i := range v.Lines {
-		v.Lines[i].Text, v.Lines[i].Or = back(v.Lines[i].Text), back(v.Lines[i].Or)
-	}
-	return v
+	return b.String()
 }
 
 // physical cuts texts at line breaks, without trailing blanks and empty lines.

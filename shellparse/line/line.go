@@ -42,15 +42,8 @@ type Line struct {
 	Program bool
 }
 
-// Terminal is what an agent can tell of the terminal at a moment.
-type Terminal struct {
-	Echo, Canonical, ShellForeground bool
-}
-
 // Options tune a Tracker.
 type Options struct {
-	// Terminal asks for the terminal's state now; false means that it is not known. Nil where there is no agent.
-	Terminal func() (Terminal, bool)
 	// OSC is handed each operating system command of the target, as screen.Options.OSC is.
 	OSC func(payload []byte)
 }
@@ -361,7 +354,7 @@ func (t *Tracker) swallowed() bool {
 	if t.shells.container != "" {
 		left = afterBorder(left)
 	}
-	first := len(t.shells.prompts) == 0 && !t.open // whatever stands there is the first prompt that is seen
+	first := len(t.shells.prompts) == 0 && !t.open && t.edit.candidate != nil // whatever stands there is the first prompt that is seen
 	if !t.shells.known(left, t.open) && (left == "" || left != t.edit.prompt && !first) {
 		return false
 	}

@@ -151,8 +151,8 @@ func (m *model) viOperator(op rune, more []byte) int {
 		r, _ = one(more)
 		n++
 	}
-	from, to := m.pos, m.pos
-	took := 0
+	var to, took int
+	from := m.pos
 	if r == op {
 		from, to = 0, len(m.text)
 	} else {

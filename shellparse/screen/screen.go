@@ -17,7 +17,7 @@ const (
 )
 
 // scrollbackCells bounds what is kept above the screen: enough for a command line of several screens' length.
-const scrollbackCells = 8192
+const scrollbackCells = 6144
 
 // DefaultMaxString bounds an OSC string that is handed to Options.OSC.
 const DefaultMaxString = 4096

@@ -3,7 +3,6 @@ package screen
 import (
 	"fmt"
 	"math/rand/v2"
-	"regexp"
 	"strings"
 
 	"github.com/podbastion/podbastion/internal/tty"
@@ -62,7 +61,7 @@ func stream(rnd *rand.Rand, size tty.Size, f features, n int) string {
 		case 14:
 			// From a column of its own: after the last one terminals differ, and so they do inside wide characters.
 			if f.wipe && !f.wide {
-				fmt.Fprintf(&b, "\x1b[%dG\x1b[%d%c", up(cols), up(min(6, cols/8)), "@PX"[rnd.IntN(3)])
+				fmt.Fprintf(&b, "\x1b[%dG\x1b[%d%c", up(cols), up(min(6, cols/8+1)), "@PX"[rnd.IntN(3)])
 			}
 		case 15:
 			// Only from the first column, and not outside a scroll region: there terminals differ.
@@ -122,22 +121,4 @@ func rows(s *Screen) []string {
 		out = append(out, s.Text(l))
 	}
 	return out
-}
-
-var token = regexp.MustCompile(`\x1b\[\?1049h(?s:.*?)\x1b\[\?1049l|\x1b\[\d+G(?:\x08+|\x1b\[[0-9;]*[A-Za-z@])|\x1b\[[0-9;?]*[a-zA-Z@` + "`" + `]|\x1b[^\[]|(?s:.)`)
-
-// shrink makes a stream that shows a difference as short as it can.
-func shrink(in string, differs func(string) bool) string {
-	parts := token.FindAllString(in, -1)
-	for size := len(parts) / 2; size >= 1; size /= 2 {
-		for i := 0; i+size <= len(parts); {
-			rest := append(append([]string(nil), parts[:i]...), parts[i+size:]...)
-			if differs(strings.Join(rest, "")) {
-				parts = rest
-				continue
-			}
-			i += size
-		}
-	}
-	return strings.Join(parts, "")
 }

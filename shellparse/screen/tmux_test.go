@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -119,6 +120,24 @@ func (m *tmux) compare(size tty.Size, in string) string {
 		return fmt.Sprintf("got cursor %d,%d want %d,%d", c.Col, c.Line-s.FirstLine(), x, y)
 	}
 	return ""
+}
+
+var token = regexp.MustCompile(`\x1b\[\?1049h(?s:.*?)\x1b\[\?1049l|\x1b\[\d+G(?:\x08+|\x1b\[[0-9;]*[A-Za-z@])|\x1b\[[0-9;?]*[a-zA-Z@` + "`" + `]|\x1b[^\[]|(?s:.)`)
+
+// shrink makes a stream that shows a difference as short as it can.
+func shrink(in string, differs func(string) bool) string {
+	parts := token.FindAllString(in, -1)
+	for size := len(parts) / 2; size >= 1; size /= 2 {
+		for i := 0; i+size <= len(parts); {
+			rest := append(append([]string(nil), parts[:i]...), parts[i+size:]...)
+			if differs(strings.Join(rest, "")) {
+				parts = rest
+				continue
+			}
+			i += size
+		}
+	}
+	return strings.Join(parts, "")
 }
 
 func TestAgainstTmux(t *testing.T) {
