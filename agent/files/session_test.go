@@ -38,6 +38,8 @@ type session struct {
 	mu     sync.Mutex
 	events []filewire.Event
 	read   sync.WaitGroup
+
+	told map[string]int // of a kind and path: what last has gone past, for events come a little after what they tell of
 }
 
 func begin(t *testing.T, s server, c runtime.Container, user string, h filewire.Header) *session {
@@ -46,7 +48,7 @@ func begin(t *testing.T, s server, c runtime.Container, user string, h filewire.
 	inR, inW := io.Pipe()
 	outR, outW := io.Pipe()
 	evR, evW := io.Pipe()
-	x := &session{in: inW, out: outR, cancel: cancel, done: make(chan error, 1)}
+	x := &session{in: inW, out: outR, cancel: cancel, done: make(chan error, 1), told: map[string]int{}}
 	go func() {
 		err := s.Serve(ctx, c, files.Session{User: user, In: inR, Out: outW, Events: evW})
 		_ = evW.Close()
@@ -97,13 +99,14 @@ func (x *session) all() []filewire.Event {
 	return append([]filewire.Event(nil), x.events...)
 }
 
-// last returns the last event of a type at a path, waiting for it.
+// last returns the newest event of a type at a path that it has not returned before, waiting for it.
 func (x *session) last(t *testing.T, kind, path string) filewire.Event {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		all := x.all()
-		for i := len(all) - 1; i >= 0; i-- {
+		for i := len(all) - 1; i >= x.told[kind+path]; i-- {
 			if all[i].Type == kind && all[i].Path == path {
+				x.told[kind+path] = i + 1
 				return all[i]
 			}
 		}

@@ -221,8 +221,11 @@ func tree(ctx context.Context, t *testing.T, r runtime.Runtime, c runtime.Contai
 		rd := newLines(p.Stdout())
 		rd.next(t)
 		go rd.drain()
-		if n := len(proc.Tree(session, p.ID())); n < 5 {
-			t.Errorf("tty %v: only %d processes are known", tty, n)
+		for n := 0; n < 5; n = len(proc.Tree(session, p.ID())) { // the last of them may still be on its way
+			if ctx.Err() != nil {
+				t.Fatalf("tty %v: only %d processes are known", tty, n)
+			}
+			time.Sleep(10 * time.Millisecond)
 		}
 		if err := p.Kill(ctx); err != nil {
 			t.Error(err)
