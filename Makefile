@@ -44,3 +44,6 @@ vuln: ## asks the vulnerability database, where it can be reached
 
 clean:
 	rm -rf bin
+
+live: ## the guard against every shell in every setting; long, and not clean yet
+	go test -tags 'real live' -timeout 40m -run TestForbiddenNeverRunsInOtherShells ./bastion/guard
