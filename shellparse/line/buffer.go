@@ -1,6 +1,7 @@
 package line
 
 import (
+	"slices"
 	"unicode"
 	"unicode/utf8"
 )
@@ -50,8 +51,7 @@ func (b *buffer) insert(rs ...rune) {
 		b.pos = len(b.text)
 		return
 	}
-	tail := append([]rune(nil), b.text[b.pos:]...)
-	b.text = append(append(b.text[:b.pos], rs...), tail...)
+	b.text = slices.Insert(b.text, b.pos, rs...)
 	b.pos += len(rs)
 }
 

@@ -234,10 +234,11 @@ func (t *Tracker) key(b byte) {
 	}
 	t.queue = append(t.queue, b)
 	t.answered = false
-	if n, _ := boundary(t.queue); n == len(t.queue) || b == '\r' || b == '\n' || b == 0x0f {
+	switch b {
+	case '\r', '\n', 0x0f, 0x03:
 		t.edit.enter = t.clock
 		t.edit.output = false
-	} else {
+	default:
 		t.edit.settled = false
 	}
 }

@@ -25,6 +25,7 @@ type model struct {
 	hist    int // how far back in history; 0 is the line being typed
 	typed   buffer
 	over    bool   // overwrite mode
+	size    int    // bytes that the kernel holds of the line
 	shown   []rune // what the kernel's echo leaves on the screen, where that is not the text
 	find    rune   // last vi or readline character search
 	findCmd rune
@@ -135,8 +136,12 @@ func sequence(keys []byte) (n int, final byte, params string) {
 }
 
 func (m *model) save() {
-	const maxUndo = 32
+	const maxUndo, maxUndoText = 32, 4096
 	m.typing = 0
+	if len(m.text) > maxUndoText {
+		m.undo = nil
+		return
+	}
 	if len(m.undo) == maxUndo {
 		m.undo = m.undo[1:]
 	}
@@ -155,6 +160,7 @@ func (m *model) saveTyping() {
 func (m *model) undoOne() {
 	m.typing = 0
 	if len(m.undo) == 0 {
+		m.sure = m.sure && len(m.text) == 0
 		return
 	}
 	last := m.undo[len(m.undo)-1]
@@ -250,7 +256,7 @@ func (m *model) stepCooked(keys []byte) int {
 		m.eraseByte()
 	case 0x15:
 		m.cut(0, m.pos)
-		m.shown = nil
+		m.shown, m.size = nil, 0
 	case 0x17:
 		for len(m.text) > 0 && !cookedWord(m.text[len(m.text)-1]) {
 			m.eraseByte()
@@ -277,9 +283,11 @@ func cookedWord(r rune) bool { return alnum(r) || r == '_' }
 
 func (m *model) insertCooked(r rune) {
 	m.shown = append(m.shown, r)
-	if len(encode(m.text))+len(string(r)) > canonicalMax {
+	n := len(encode([]rune{r}))
+	if m.size+n > canonicalMax {
 		return
 	}
+	m.size += n
 	m.move(len(m.text))
 	m.insert(r)
 }
@@ -289,6 +297,7 @@ func (m *model) eraseByte() {
 		return
 	}
 	last := encode(m.text[len(m.text)-1:])
+	m.size--
 	m.text = append(m.text[:len(m.text)-1], decode([]byte(last[:len(last)-1]))...)
 	m.pos = len(m.text)
 	if n := len(m.shown); n > 0 {

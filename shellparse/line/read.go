@@ -1,6 +1,9 @@
 package line
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // A reading is one reconstruction of a line.
 type reading struct {
@@ -24,6 +27,7 @@ func (t *Tracker) replay(keys []byte, k kind, vi bool) *model {
 	if t.edit.based {
 		m.set(t.edit.base.text, t.edit.base.pos)
 		m.command = vi && t.edit.command
+		m.shown, m.size = t.edit.base.text[:len(t.edit.base.text):len(t.edit.base.text)], len(encode(t.edit.base.text))
 	}
 	m.run(keys)
 	return m
@@ -85,44 +89,71 @@ func (t *Tracker) readHere(keys []byte, end int, pending bool) reading {
 	if s, ok := searched(t.rowText(end)); pending && ok {
 		r.seen = s
 	}
-	t.reconcile(&r, keys)
-	if cut != noCut && !r.matched {
+	models := t.models(keys)
+	if t.agree(&r, models) {
+		return r
+	}
+	if cut != noCut {
 		// What looks like a suggestion may have been typed.
 		x := reading{prompt: t.edit.prompt, seen: t.region(start, end, noCut)}
-		if t.reconcile(&x, keys); x.matched {
+		if t.agree(&x, models) {
 			return x
 		}
 	}
-	for l := start.Line; !r.matched && !pending && l < end && end-l < 64; l++ {
+	for l := start.Line; !pending && l < end && end-l < 64; l++ {
 		// Not all that moves the cursor to a lower row is the editor.
 		x := reading{prompt: t.edit.prompt, seen: t.region(start, l, cut)}
-		t.reconcile(&x, keys)
-		if x.matched && strings.TrimSpace(x.seen) != "" {
+		if strings.TrimSpace(x.seen) != "" && t.agree(&x, models) {
 			return x
 		}
 	}
+	t.choose(&r, models)
 	return r
 }
 
-// reconcile compares what the screen shows with what the keys give.
-func (t *Tracker) reconcile(r *reading, keys []byte) {
+// manyKeys is from where on only the likeliest models are tried: a line that long is data.
+const manyKeys = 8 << 10
+
+// models replays keys as each editor that may be at work would take them, the likeliest first.
+func (t *Tracker) models(keys []byte) []*model {
+	g := t.guesses()
+	if len(keys) > manyKeys {
+		g = g[:2]
+	}
+	out := make([]*model, len(g))
+	for i, g := range g {
+		out[i] = t.replay(keys, g.kind, g.vi)
+	}
+	return out
+}
+
+// agree looks for a model that gives what the screen shows.
+func (t *Tracker) agree(r *reading, models []*model) bool {
+	for _, m := range models {
+		if !matches(m.shows(), r.seen) {
+			continue
+		}
+		t.kind, t.vi, t.kills = m.kind, m.vi, m.kills
+		r.keys, r.sure, r.matched = m.text, m.sure, true
+		r.text = encode(m.text)
+		if m.kind == cooked && !t.kernel {
+			t.kernel = !slices.ContainsFunc(models, func(o *model) bool { return o.kind == readline && !o.vi && matches(o.text, r.seen) })
+		}
+		return true
+	}
+	return false
+}
+
+// choose decides between screen and keys where they do not agree.
+func (t *Tracker) choose(r *reading, models []*model) {
 	best := -1.0
-	for _, g := range t.guesses() {
-		m := t.replay(keys, g.kind, g.vi)
-		if g.kind == cooked && !t.kernel {
-			// Everything is text to the kernel: that it knows what every key does says nothing.
-		} else if s := similarity(m.shows(), r.seen); s > best && (m.sure || !r.sure) || m.sure && !r.sure {
+	for _, m := range models {
+		if m.kind == cooked && !t.kernel {
+			continue // everything is text to the kernel: that it knows what every key does says nothing
+		}
+		if s := similarity(m.shows(), r.seen); s > best && (m.sure || !r.sure) || m.sure && !r.sure {
 			best = s
 			r.keys, r.sure = m.text, m.sure
-		}
-		if matches(m.shows(), r.seen) {
-			t.kind, t.vi, t.kills = g.kind, g.vi, m.kills
-			r.keys, r.sure, r.matched = m.text, m.sure, true
-			r.text = encode(m.text)
-			if g.kind == cooked && !t.kernel && !matches(t.replay(keys, readline, false).text, r.seen) {
-				t.kernel = true
-			}
-			return
 		}
 	}
 	r.text = strings.ReplaceAll(r.seen, string(rune(maybeBlank)), "")

@@ -61,3 +61,15 @@ func BenchmarkTyping(b *testing.B) {
 		}
 	}
 }
+
+// A line as long as a tracker keeps, typed into an echo that does not fit: the dearest question that can be asked.
+func BenchmarkLongLine(b *testing.B) {
+	keys := []byte(strings.Repeat("word x\x1b[D", maxQueue/9))
+	for b.Loop() {
+		tr := New(tty.Size{Cols: 80, Rows: 24}, Options{})
+		tr.Output([]byte(on + "$ "))
+		tr.Keys(keys)
+		tr.Output([]byte(strings.Repeat("b", 50000)))
+		_ = tr.Pending()
+	}
+}
