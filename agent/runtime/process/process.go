@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
 
 	"github.com/podbastion/podbastion/agent/runtime"
 	"github.com/podbastion/podbastion/agent/runtime/proc"
@@ -213,7 +214,19 @@ func (p *process) Resize(s tty.Size) error {
 	if p.ptmx == nil {
 		return errors.New("process: no terminal")
 	}
-	return pty.Setsize(p.ptmx, &pty.Winsize{Rows: s.Rows, Cols: s.Cols})
+	// Held while the call is under way: the process may end now, and the number of its descriptor be another file's.
+	raw, err := p.ptmx.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("process: resizing: %w", err)
+	}
+	var sized error
+	err = raw.Control(func(fd uintptr) {
+		sized = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &unix.Winsize{Row: s.Rows, Col: s.Cols}) // #nosec G115 -- a descriptor fits
+	})
+	if err := errors.Join(err, sized); err != nil {
+		return fmt.Errorf("process: resizing: %w", err)
+	}
+	return nil
 }
 
 func (p *process) Wait(ctx context.Context) (runtime.Exit, error) {
