@@ -15,11 +15,8 @@ import (
 func vtRows(t *testing.T, size tty.Size, in string) []string {
 	t.Helper()
 	e := vt.NewEmulator(int(size.Cols), int(size.Rows))
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_, _ = io.Copy(io.Discard, e) // its answers to queries
-	}()
+	// Its answers to queries. It is never closed: its Close and its Read race, and the detector of races says so.
+	go func() { _, _ = io.Copy(io.Discard, e) }()
 	if _, err := e.WriteString(in); err != nil {
 		t.Fatal(err)
 	}
@@ -40,10 +37,6 @@ func vtRows(t *testing.T, size tty.Size, in string) []string {
 		}
 		out = append(out, strings.TrimRight(b.String(), " "))
 	}
-	if err := e.Close(); err != nil {
-		t.Fatal(err)
-	}
-	<-done
 	return out
 }
 
