@@ -31,7 +31,7 @@ func TestAllowedRunsDeniedDoesNot(t *testing.T) {
 			if w.exists("F") {
 				t.Error("the denied line ran")
 			}
-			t.Log(w.lines(), w.finished)
+			t.Log(w.lines())
 			t.Logf("%q", w.screen.String())
 		})
 	}
