@@ -117,6 +117,16 @@ func clientRun(t *testing.T, cmd *exec.Cmd) (string, string, int) {
 	return out.String(), errOut.String(), cmd.ProcessState.ExitCode()
 }
 
+// A client may close at EOF and hear nothing after it: how the command ended comes before.
+func TestStatusComesBeforeEOF(t *testing.T) {
+	c := realCluster(t)
+	_, log, exit := clientRun(t, c.ssh("alice+bash", "-o", "LogLevel=DEBUG2", "--", "exit 7"))
+	status, eof := strings.Index(log, "rtype exit-status"), strings.Index(log, "rcvd eof")
+	if exit != 7 || status < 0 || eof < status {
+		t.Errorf("exit %d, exit-status at %d, EOF at %d of the client's log:\n%s", exit, status, eof, log)
+	}
+}
+
 func TestOpenSSHExec(t *testing.T) {
 	c := realCluster(t)
 	for _, test := range []struct {

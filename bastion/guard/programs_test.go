@@ -67,6 +67,7 @@ func TestNestedShells(t *testing.T) {
 		} {
 			t.Run(c.start, func(t *testing.T) {
 				t.Parallel()
+				s := s // the cases of a setting run side by side
 				s.judge = rules(t, auth.Denylist, auth.Deny, "touch")
 				s.env = []string{"PS1=$ "}
 				w := newWorld(t, s)

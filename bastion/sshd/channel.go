@@ -151,10 +151,10 @@ func (s *Server) serveSession(o opened, newChannel ssh.NewChannel) {
 	<-requests // the client's own close: until then the channel counts
 }
 
-// finish ends a channel: EOF, how it ended, close. A process that a signal killed is told both as exit-signal and, for
-// clients that do not know that, as the status that a shell would give.
+// finish ends a channel whose output is written: how it ended, EOF, close. A process that a signal killed is told both as
+// exit-signal and, for clients that do not know that, as the status that a shell would give. The status goes before EOF, as
+// OpenSSH's sshd sends it: Dropbear's client closes at EOF and hears no status after that, and then says 0.
 func finish(ch ssh.Channel, exit bridge.Exit) {
-	_ = ch.CloseWrite()
 	if exit.Signal != "" {
 		_, _ = ch.SendRequest("exit-signal", false, ssh.Marshal(struct {
 			Signal, Message string
@@ -163,6 +163,7 @@ func finish(ch ssh.Channel, exit bridge.Exit) {
 		}{Signal: exit.Signal, CoreDumped: exit.CoreDumped}))
 	}
 	_, _ = ch.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{uint32(exit.Code)}))
+	_ = ch.CloseWrite()
 	_ = ch.Close()
 }
 
