@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -28,6 +29,7 @@ type cluster struct {
 	api        *kubernetes.Clientset
 	docker     string // the engine's address
 	kubeconfig string
+	lock       *os.File
 	pods       []*pod // in the order of their making
 }
 
@@ -69,11 +71,25 @@ func openCluster(t testing.TB) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.alone(t)
 	conf.QPS, conf.Burst = 100, 200
 	if c.api, err = kubernetes.NewForConfig(conf); err != nil {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// alone waits for another run against the same parts to end: each clears the namespaces that it uses.
+func (c *cluster) alone(t testing.TB) {
+	t.Helper()
+	lock, err := os.OpenFile(c.kubeconfig+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	c.lock = lock // held until this program ends
 }
 
 func (c *cluster) engine(args ...string) (string, error) {
