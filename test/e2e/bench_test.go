@@ -100,29 +100,64 @@ func BenchmarkLoginToExit(b *testing.B) {
 
 const bulk = 256 << 20
 
-// zeros is what goes up; noise would measure the generator.
-func zeros() io.Reader { return io.LimitReader(zeroReader{}, bulk) }
+// line is what is sent over and over: text, as most of what people see. Noise would measure its generator.
+const line = "2026-01-02T03:04:05Z level=info msg=served path=/api/v1/items status=200 ms=12"
 
-type zeroReader struct{}
+// text is what goes up.
+func text() io.Reader { return io.LimitReader(&repeated{}, bulk) }
 
-func (zeroReader) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+type repeated struct{ at int }
+
+func (r *repeated) Read(p []byte) (int, error) {
+	for n := 0; n < len(p); {
+		c := copy(p[n:], (line + "\n")[r.at:])
+		n += c
+		r.at = (r.at + c) % (len(line) + 1)
+	}
+	return len(p), nil
+}
+
+// busy is the processor time that a process has used.
+func busy(b *testing.B, pid int) time.Duration {
+	b.Helper()
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
+	ticks := 0
+	for _, f := range fields[11:13] { // utime and stime, proc(5)
+		n, err := strconv.Atoi(f)
+		if err != nil {
+			b.Fatal(err)
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * time.Second / 100 // USER_HZ
+}
 
 func benchmarkBulk(b *testing.B, up bool) {
 	w := sharedWorld(b)
 	peer := w.sshd(b)
 	mbs := func(d time.Duration) float64 { return float64(bulk) / 1e6 / d.Seconds() }
 	var on, off, sshd []time.Duration
+	var cpu [2]time.Duration // of bastion and agent, not recorded
 	run := func(args []string) time.Duration {
 		if up {
-			return timed(b, zeros(), "ssh", append(slices.Clone(args), "cat > /dev/null")...)
+			return timed(b, text(), "ssh", append(slices.Clone(args), "cat > /dev/null")...)
 		}
-		return timed(b, nil, "ssh", append(slices.Clone(args), fmt.Sprintf("head -c %d /dev/zero", bulk))...)
+		return timed(b, nil, "ssh", append(slices.Clone(args), fmt.Sprintf("yes '%s' | head -c %d", line, bulk))...)
 	}
 	for b.Loop() {
 		on = append(on, run(w.toBastion("alice")))
+		before := [2]time.Duration{busy(b, w.bastion.Process.Pid), busy(b, w.agent.Process.Pid)}
 		off = append(off, run(w.toBastion("unrecorded")))
+		cpu[0] += busy(b, w.bastion.Process.Pid) - before[0]
+		cpu[1] += busy(b, w.agent.Process.Pid) - before[1]
 		sshd = append(sshd, run(peer))
 	}
+	b.ReportMetric(ms(cpu[0])/float64(b.N)/(float64(bulk)/(1<<20)), "cpu-ms/MiB/bastion")
+	b.ReportMetric(ms(cpu[1])/float64(b.N)/(float64(bulk)/(1<<20)), "cpu-ms/MiB/agent")
 	b.ReportMetric(mbs(quantile(on, 0.5)), "MB/s/recorded")
 	b.ReportMetric(mbs(quantile(off, 0.5)), "MB/s/unrecorded")
 	b.ReportMetric(mbs(quantile(sshd, 0.5)), "MB/s/sshd")
