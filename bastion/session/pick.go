@@ -28,9 +28,10 @@ func (r *run) pick(ctx context.Context, access *auth.Access, title string, candi
 	}
 	places, items := choices(candidates)
 	choice, err := r.choose(ctx, title, items)
+	if context.Cause(ctx) != nil {
+		return bridge.Exit{Code: exitTransport}, nil //nolint:nilerr // the client is gone, and needs no reason
+	}
 	switch {
-	case context.Cause(ctx) != nil:
-		return bridge.Exit{Code: exitTransport}, nil // the client is gone, and needs no reason
 	case errors.Is(err, picker.ErrCancelled), errors.Is(err, io.EOF):
 		return bridge.Exit{Code: exitInterrupted}, nil
 	case err != nil:

@@ -15,7 +15,7 @@ import (
 
 func invoke(args ...string) (code int, out, errOut string) {
 	var o, e bytes.Buffer
-	code = run(context.Background(), args, &o, &e)
+	code = program().Run(context.Background(), args, &o, &e)
 	return code, o.String(), e.String()
 }
 

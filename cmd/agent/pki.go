@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/podbastion/podbastion/auth/grant"
+	"github.com/podbastion/podbastion/internal/cli"
 	"github.com/podbastion/podbastion/internal/pki"
 )
 
@@ -33,9 +34,9 @@ func makePKI(_ context.Context, args []string, out, errOut io.Writer) error {
 	case errors.Is(err, pflag.ErrHelp):
 		return nil
 	case err != nil:
-		return usageError("%w", err)
+		return cli.Usage("%w", err)
 	case flags.NArg() > 0:
-		return usageError("unexpected argument %q", flags.Arg(0))
+		return cli.Usage("unexpected argument %q", flags.Arg(0))
 	}
 	made, err := pki.Fill(*dir, *nodes...)
 	if err != nil {

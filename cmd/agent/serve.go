@@ -11,7 +11,7 @@ import (
 
 	"github.com/podbastion/podbastion/agent"
 	"github.com/podbastion/podbastion/agent/daemon"
-	"github.com/podbastion/podbastion/internal/exitcode"
+	"github.com/podbastion/podbastion/internal/cli"
 	"github.com/podbastion/podbastion/internal/settings"
 )
 
@@ -27,17 +27,17 @@ func serve(ctx context.Context, args []string, out, errOut io.Writer) error {
 	case errors.Is(err, pflag.ErrHelp):
 		return nil
 	case err != nil:
-		return usageError("%w", err)
+		return cli.Usage("%w", err)
 	case flags.NArg() > 0:
-		return usageError("unexpected argument %q", flags.Arg(0))
+		return cli.Usage("unexpected argument %q", flags.Arg(0))
 	}
 	config, err := agent.LoadConfig(settings.Source{File: *file, LookupEnv: os.LookupEnv, Flags: flags})
 	if err != nil {
-		return &exitError{code: exitcode.Config, err: err}
+		return &cli.Error{Status: cli.StatusConfig, Err: err}
 	}
 	d, err := daemon.New(config, errOut)
 	if err != nil {
-		return &exitError{code: exitcode.Config, err: err}
+		return &cli.Error{Status: cli.StatusConfig, Err: err}
 	}
 	fmt.Fprintf(out, "agent: node %s on %s\n", config.Node, d.Addr())
 	return d.Run(ctx)

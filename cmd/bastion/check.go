@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/podbastion/podbastion/auth"
-	"github.com/podbastion/podbastion/internal/exitcode"
+	"github.com/podbastion/podbastion/internal/cli"
 )
 
 // check loads a roles document as serve would. Problems go to errOut as file:line:column: text, one a line and with
@@ -26,9 +26,9 @@ func check(_ context.Context, args []string, out, errOut io.Writer) error {
 	case errors.Is(err, pflag.ErrHelp):
 		return nil
 	case err != nil:
-		return usageError("%w", err)
+		return cli.Usage("%w", err)
 	case flags.NArg() != 1:
-		return usageError("want one roles document, for example: bastion check roles.yaml")
+		return cli.Usage("want one roles document, for example: bastion check roles.yaml")
 	}
 	data, err := readBounded(flags.Arg(0), auth.MaxDocument)
 	if err != nil {
@@ -37,7 +37,7 @@ func check(_ context.Context, args []string, out, errOut io.Writer) error {
 	doc, err := auth.Load(flags.Arg(0), data)
 	if err != nil {
 		fmt.Fprintln(errOut, err)
-		return &exitError{code: exitcode.Config}
+		return &cli.Error{Status: cli.StatusConfig}
 	}
 	return doc.WriteReport(out)
 }

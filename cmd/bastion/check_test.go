@@ -17,7 +17,7 @@ const (
 // bastionRun runs the command as main does.
 func bastionRun(args ...string) (code int, out, errOut string) {
 	var o, e bytes.Buffer
-	code = run(context.Background(), args, &o, &e)
+	code = program().Run(context.Background(), args, &o, &e)
 	return code, o.String(), e.String()
 }
 

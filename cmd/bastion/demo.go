@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/podbastion/podbastion/bastion/demo"
+	"github.com/podbastion/podbastion/internal/cli"
 )
 
 func demoCommand(ctx context.Context, args []string, out, errOut io.Writer) error {
@@ -26,9 +27,9 @@ func demoCommand(ctx context.Context, args []string, out, errOut io.Writer) erro
 	case errors.Is(err, pflag.ErrHelp):
 		return nil
 	case err != nil:
-		return usageError("%w", err)
+		return cli.Usage("%w", err)
 	case flags.NArg() > 0:
-		return usageError("unexpected argument %q", flags.Arg(0))
+		return cli.Usage("unexpected argument %q", flags.Arg(0))
 	}
 	d, err := demo.New(o)
 	if err != nil {

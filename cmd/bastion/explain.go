@@ -17,7 +17,7 @@ import (
 
 	"github.com/podbastion/podbastion/auth"
 	"github.com/podbastion/podbastion/auth/policy"
-	"github.com/podbastion/podbastion/internal/exitcode"
+	"github.com/podbastion/podbastion/internal/cli"
 	"github.com/podbastion/podbastion/shellparse/syntax"
 )
 
@@ -59,9 +59,9 @@ func explain(_ context.Context, args []string, out, errOut io.Writer) error {
 	case errors.Is(err, pflag.ErrHelp):
 		return nil
 	case err != nil:
-		return usageError("%w", err)
+		return cli.Usage("%w", err)
 	case q.roles == "" || q.account == "":
-		return usageError("want --roles and --as, for example: bastion explain --roles roles.yaml --as alice 'ls /tmp'")
+		return cli.Usage("want --roles and --as, for example: bastion explain --roles roles.yaml --as alice 'ls /tmp'")
 	}
 	q.command = strings.Join(flags.Args(), " ")
 	roles, err := q.load()
@@ -85,7 +85,7 @@ func (q *explainRequest) load() ([]*auth.Role, error) {
 		if errors.As(err, &missing) {
 			return nil, err
 		}
-		return nil, &exitError{code: exitcode.Config, err: err}
+		return nil, &cli.Error{Status: cli.StatusConfig, Err: err}
 	}
 	doc := source.Current()
 	roles, err := q.usable(doc)
@@ -101,7 +101,7 @@ func (q *explainRequest) load() ([]*auth.Role, error) {
 			return []*auth.Role{r}, nil
 		}
 	}
-	return nil, &exitError{code: exitcode.NotFound, err: fmt.Errorf("no role of account %s reaches target %s", q.account, q.target)}
+	return nil, &cli.Error{Status: cli.StatusUnknown, Err: fmt.Errorf("no role of account %s reaches target %s", q.account, q.target)}
 }
 
 // usable lists the account's roles, from that address where one is given.
@@ -109,16 +109,16 @@ func (q *explainRequest) usable(doc *auth.Document) ([]*auth.Role, error) {
 	account := auth.Account(q.account)
 	credentials, ok := doc.Credentials(account)
 	if !ok {
-		return nil, &exitError{code: exitcode.NotFound, err: fmt.Errorf("%s has no account %q", q.roles, q.account)}
+		return nil, &cli.Error{Status: cli.StatusUnknown, Err: fmt.Errorf("%s has no account %q", q.roles, q.account)}
 	}
 	if q.from != "" {
 		from, err := netip.ParseAddr(q.from)
 		if err != nil {
-			return nil, usageError("--from %q is not an address", q.from)
+			return nil, cli.Usage("--from %q is not an address", q.from)
 		}
 		access, err := doc.Access(account, from)
 		if err != nil {
-			return nil, &exitError{code: exitcode.NotFound, err: err}
+			return nil, &cli.Error{Status: cli.StatusUnknown, Err: err}
 		}
 		return access.Roles(), nil
 	}
@@ -136,7 +136,7 @@ func (q *explainRequest) usable(doc *auth.Document) ([]*auth.Role, error) {
 func parseResource(target string, labels []string) (auth.Resource, error) {
 	parts := strings.Split(target, "/")
 	if len(parts) < 3 || len(parts) > 4 {
-		return auth.Resource{}, usageError("--target %q: want CLUSTER/NAMESPACE/POD or CLUSTER/NAMESPACE/POD/CONTAINER", target)
+		return auth.Resource{}, cli.Usage("--target %q: want CLUSTER/NAMESPACE/POD or CLUSTER/NAMESPACE/POD/CONTAINER", target)
 	}
 	r := auth.Resource{Cluster: parts[0], Namespace: parts[1], Pod: parts[2], Labels: make(map[string]string)}
 	if len(parts) == 4 {
@@ -145,7 +145,7 @@ func parseResource(target string, labels []string) (auth.Resource, error) {
 	for _, l := range labels {
 		k, v, ok := strings.Cut(l, "=")
 		if !ok {
-			return auth.Resource{}, usageError("--labels: %q is not of the form key=value", l)
+			return auth.Resource{}, cli.Usage("--labels: %q is not of the form key=value", l)
 		}
 		r.Labels[k] = v
 	}
@@ -156,7 +156,7 @@ func parseResource(target string, labels []string) (auth.Resource, error) {
 func (q *explainRequest) decide(out io.Writer, roles []*auth.Role) error {
 	dialect, ok := syntax.DialectOf(q.shell)
 	if !ok {
-		return usageError("--shell %q is no shell that is known", q.shell)
+		return cli.Usage("--shell %q is no shell that is known", q.shell)
 	}
 	facts := policy.Facts{Dir: q.dir, Home: q.home, Sizes: make(map[string]int64)}
 	for _, s := range q.sizes {
@@ -166,7 +166,7 @@ func (q *explainRequest) decide(out io.Writer, roles []*auth.Role) error {
 			size, err = policy.Missing, nil
 		}
 		if err != nil || !strings.HasPrefix(name, "/") {
-			return usageError("--size %q: want an absolute path and bytes, as in /var/log/app.log=1048576", s)
+			return cli.Usage("--size %q: want an absolute path and bytes, as in /var/log/app.log=1048576", s)
 		}
 		facts.Sizes[path.Clean(name)] = size
 	}
@@ -183,7 +183,7 @@ func (q *explainRequest) decide(out io.Writer, roles []*auth.Role) error {
 		denied = denied && v.Action == auth.Deny
 	}
 	if denied {
-		return &exitError{code: exitcode.Denied}
+		return &cli.Error{Status: cli.StatusDenied}
 	}
 	return nil
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/podbastion/podbastion/internal/exitcode"
+	"github.com/podbastion/podbastion/internal/cli"
 )
 
 const explainRoles = `
@@ -45,32 +45,32 @@ func TestExplain(t *testing.T) {
 		code int
 		want []string
 	}{
-		{"allowed", append(web, "ls /tmp | cat"), exitcode.OK, []string{"allow  ls /tmp  rule look", "allow  cat      rule look", "verdict: allow, confidence high"}},
-		{"denied", append(web, "ls; rm -rf /srv"), exitcode.Denied, []string{"deny   rm -rf /srv  no rule allows it", "verdict: deny, confidence high: no rule allows it"}},
-		{"words instead of one quoted command", append(web, "cat", "-n", "/etc/passwd"), exitcode.OK, []string{"cat -n /etc/passwd"}},
-		{"undecided", append(web, "cat $(cat x) && $y"), exitcode.Denied, []string{"deny   $y", "confidence low"}},
-		{"size needed", append(web, "vi /var/log/a.log"), exitcode.Denied, []string{"depends on the size of /var/log/a.log", "message to the user: use less"}},
-		{"size small", append(append([]string{"--size", "/var/log/a.log=10"}, web...), "vi /var/log/a.log"), exitcode.OK, []string{"rule edit"}},
-		{"size large", append(append([]string{"--size", "/var/log/a.log=9999999"}, web...), "vi /var/log/a.log"), exitcode.Denied, []string{"rule big", "use less"}},
-		{"file missing", append(append([]string{"--size", "/a="}, web...), "vi /a"), exitcode.OK, []string{"rule edit"}},
-		{"relative to the directory", []string{"--target", "x/ops/a", "--cwd", "/srv/data", "rm -fr x"}, exitcode.Denied, []string{"deny  rm -fr x  rule no-rm", "ask first"}},
-		{"wrapper", []string{"--target", "x/ops/a", "sudo rm --recursive --force /srv/x"}, exitcode.Denied, []string{"(run by sudo) rule no-rm"}},
-		{"starts a shell", []string{"--target", "x/ops/a", "--exec", "bash"}, exitcode.OK, []string{"starts a shell"}},
-		{"control characters", []string{"--target", "x/ops/a", "echo '\x1b[31m'"}, exitcode.OK, []string{`echo \x1b[31m`}},
-		{"no command", web, exitcode.OK, []string{"role dev", "clusters prod, namespaces shop, pods web-*", "selector tier in (web)", "what no rule matches is denied", "deny   big   programs vi; files over 1048576 bytes", "ports 8080 to 8080"}},
-		{"no target", nil, exitcode.OK, []string{"role dev", "role ops", "from 10.0.0.0/8"}},
-		{"from elsewhere", []string{"--from", "192.0.2.1"}, exitcode.OK, []string{"role dev"}},
-		{"target of a role that the address may not use", []string{"--from", "192.0.2.1", "--target", "x/ops/a", "ls"}, exitcode.NotFound, nil},
-		{"label missing", []string{"--target", "prod/shop/web-1", "ls"}, exitcode.NotFound, nil},
-		{"another namespace", []string{"--target", "prod/other/web-1", "ls"}, exitcode.NotFound, nil},
-		{"bad target", []string{"--target", "web-1", "ls"}, exitcode.Usage, nil},
-		{"bad shell", []string{"--shell", "python", "ls"}, exitcode.Usage, nil},
-		{"bad flag", []string{"--nope"}, exitcode.Usage, nil},
+		{"allowed", append(web, "ls /tmp | cat"), cli.OK, []string{"allow  ls /tmp  rule look", "allow  cat      rule look", "verdict: allow, confidence high"}},
+		{"denied", append(web, "ls; rm -rf /srv"), cli.StatusDenied, []string{"deny   rm -rf /srv  no rule allows it", "verdict: deny, confidence high: no rule allows it"}},
+		{"words instead of one quoted command", append(web, "cat", "-n", "/etc/passwd"), cli.OK, []string{"cat -n /etc/passwd"}},
+		{"undecided", append(web, "cat $(cat x) && $y"), cli.StatusDenied, []string{"deny   $y", "confidence low"}},
+		{"size needed", append(web, "vi /var/log/a.log"), cli.StatusDenied, []string{"depends on the size of /var/log/a.log", "message to the user: use less"}},
+		{"size small", append(append([]string{"--size", "/var/log/a.log=10"}, web...), "vi /var/log/a.log"), cli.OK, []string{"rule edit"}},
+		{"size large", append(append([]string{"--size", "/var/log/a.log=9999999"}, web...), "vi /var/log/a.log"), cli.StatusDenied, []string{"rule big", "use less"}},
+		{"file missing", append(append([]string{"--size", "/a="}, web...), "vi /a"), cli.OK, []string{"rule edit"}},
+		{"relative to the directory", []string{"--target", "x/ops/a", "--cwd", "/srv/data", "rm -fr x"}, cli.StatusDenied, []string{"deny  rm -fr x  rule no-rm", "ask first"}},
+		{"wrapper", []string{"--target", "x/ops/a", "sudo rm --recursive --force /srv/x"}, cli.StatusDenied, []string{"(run by sudo) rule no-rm"}},
+		{"starts a shell", []string{"--target", "x/ops/a", "--exec", "bash"}, cli.OK, []string{"starts a shell"}},
+		{"control characters", []string{"--target", "x/ops/a", "echo '\x1b[31m'"}, cli.OK, []string{`echo \x1b[31m`}},
+		{"no command", web, cli.OK, []string{"role dev", "clusters prod, namespaces shop, pods web-*", "selector tier in (web)", "what no rule matches is denied", "deny   big   programs vi; files over 1048576 bytes", "ports 8080 to 8080"}},
+		{"no target", nil, cli.OK, []string{"role dev", "role ops", "from 10.0.0.0/8"}},
+		{"from elsewhere", []string{"--from", "192.0.2.1"}, cli.OK, []string{"role dev"}},
+		{"target of a role that the address may not use", []string{"--from", "192.0.2.1", "--target", "x/ops/a", "ls"}, cli.StatusUnknown, nil},
+		{"label missing", []string{"--target", "prod/shop/web-1", "ls"}, cli.StatusUnknown, nil},
+		{"another namespace", []string{"--target", "prod/other/web-1", "ls"}, cli.StatusUnknown, nil},
+		{"bad target", []string{"--target", "web-1", "ls"}, cli.StatusUsage, nil},
+		{"bad shell", []string{"--shell", "python", "ls"}, cli.StatusUsage, nil},
+		{"bad flag", []string{"--nope"}, cli.StatusUsage, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var out, errOut bytes.Buffer
 			args := append([]string{"explain", "--roles", file, "--as", "alice"}, test.args...)
-			if code := run(context.Background(), args, &out, &errOut); code != test.code {
+			if code := program().Run(context.Background(), args, &out, &errOut); code != test.code {
 				t.Errorf("exit status %d, want %d\n%s%s", code, test.code, &out, &errOut)
 			}
 			for _, w := range test.want {
@@ -87,16 +87,16 @@ func TestExplain(t *testing.T) {
 		})
 	}
 	var out bytes.Buffer
-	if code := run(context.Background(), []string{"explain", "--roles", file, "--as", "bob", "ls"}, &out, &out); code != exitcode.NotFound {
+	if code := program().Run(context.Background(), []string{"explain", "--roles", file, "--as", "bob", "ls"}, &out, &out); code != cli.StatusUnknown {
 		t.Errorf("unknown account: exit status %d\n%s", code, &out)
 	}
-	if code := run(context.Background(), []string{"explain", "--roles", file + ".none", "--as", "bob", "ls"}, &out, &out); code != exitcode.Failure {
+	if code := program().Run(context.Background(), []string{"explain", "--roles", file + ".none", "--as", "bob", "ls"}, &out, &out); code != cli.StatusFailure {
 		t.Errorf("no document: exit status %d\n%s", code, &out)
 	}
 	if err := os.WriteFile(file, []byte("roles: {}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if code := run(context.Background(), []string{"explain", "--roles", file, "--as", "alice", "ls"}, &out, &out); code != exitcode.Config {
+	if code := program().Run(context.Background(), []string{"explain", "--roles", file, "--as", "alice", "ls"}, &out, &out); code != cli.StatusConfig {
 		t.Errorf("bad document: exit status %d\n%s", code, &out)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/podbastion/podbastion/auth"
+	"github.com/podbastion/podbastion/internal/cli"
 )
 
 // hashPassword reads a password, twice and without echo from a terminal, else one line, and prints its hash.
@@ -29,9 +30,9 @@ func hashPassword(ctx context.Context, args []string, out, errOut io.Writer) err
 	case errors.Is(err, pflag.ErrHelp):
 		return nil
 	case err != nil:
-		return usageError("%w", err)
+		return cli.Usage("%w", err)
 	case flags.NArg() > 0:
-		return usageError("takes no arguments: a password on a command line is seen by others")
+		return cli.Usage("takes no arguments: a password on a command line is seen by others")
 	}
 	read := onePassword
 	if term.IsTerminal(int(os.Stdin.Fd())) {

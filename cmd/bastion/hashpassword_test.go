@@ -147,7 +147,7 @@ func onTerminal(t *testing.T, ctx context.Context, answers map[string]func(keybo
 		}
 	}
 	var o bytes.Buffer
-	withStdin(t, terminal, func() { code = run(ctx, []string{"hash-password"}, &o, p) })
+	withStdin(t, terminal, func() { code = program().Run(ctx, []string{"hash-password"}, &o, p) })
 	if !echoes(t, terminal) {
 		t.Error("the terminal is left without echo")
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/podbastion/podbastion/bastion"
-	"github.com/podbastion/podbastion/internal/exitcode"
+	"github.com/podbastion/podbastion/internal/cli"
 	"github.com/podbastion/podbastion/internal/settings"
 )
 
@@ -28,21 +28,21 @@ func serve(ctx context.Context, args []string, out, errOut io.Writer) error {
 	case errors.Is(err, pflag.ErrHelp):
 		return nil
 	case err != nil:
-		return usageError("%w", err)
+		return cli.Usage("%w", err)
 	case flags.NArg() > 0:
-		return usageError("unexpected argument %q", flags.Arg(0))
+		return cli.Usage("unexpected argument %q", flags.Arg(0))
 	}
 	config, err := bastion.LoadConfig(settings.Source{File: *file, LookupEnv: os.LookupEnv, Flags: flags})
 	if err != nil {
-		return &exitError{code: exitcode.Config, err: err}
+		return &cli.Error{Status: cli.StatusConfig, Err: err}
 	}
 	log, err := bastion.NewLogger(config.Log, errOut)
 	if err != nil {
-		return &exitError{code: exitcode.Config, err: err}
+		return &cli.Error{Status: cli.StatusConfig, Err: err}
 	}
 	b, err := bastion.New(config, bastion.Parts{Log: log})
 	if err != nil {
-		return &exitError{code: exitcode.Config, err: err}
+		return &cli.Error{Status: cli.StatusConfig, Err: err}
 	}
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)

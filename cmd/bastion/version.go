@@ -6,11 +6,12 @@ import (
 	"io"
 
 	"github.com/podbastion/podbastion/internal/buildinfo"
+	"github.com/podbastion/podbastion/internal/cli"
 )
 
 func version(_ context.Context, args []string, out, _ io.Writer) error {
-	if len(args) > 0 {
-		return usageError("takes no arguments")
+	if err := cli.NoArguments(args); err != nil {
+		return err
 	}
 	_, err := fmt.Fprintln(out, buildinfo.String("bastion"))
 	return err

@@ -2,63 +2,21 @@
 package main
 
 import (
-	"errors"
-	"fmt"
-	"io"
+	"context"
 	"os"
 
-	"github.com/podbastion/podbastion/internal/exitcode"
+	"github.com/podbastion/podbastion/internal/cli"
 )
 
-type command struct {
-	name, args, help string
-	run              func(args []string, in io.Reader, out io.Writer) error
-}
-
-func commands() []command {
-	return []command{
-		{"parse", "[FILE.cast]", "print the command lines of a recording with keys as a JSON array; - or nothing is standard input", parse},
+func program() cli.Program {
+	return cli.Program{
+		Name: "bastionctl", About: "works on what a bastion leaves behind",
+		Statuses: "0 done; 1 failed; 2 wrong usage",
+		Commands: []cli.Command{
+			{Name: "parse", Args: "[FILE.cast]", Help: "print the command lines of a recording with keys as a JSON array; - or nothing is standard input", Run: parse},
+			{Name: "version", Args: "", Help: "print the version", Run: version},
+		},
 	}
 }
 
-// errUsage marks an error of the caller.
-type errUsage string
-
-func (e errUsage) Error() string { return string(e) }
-
-func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
-
-func run(args []string, in io.Reader, out, errOut io.Writer) int {
-	if len(args) == 0 {
-		usage(errOut)
-		return exitcode.Usage
-	}
-	switch args[0] {
-	case "help", "-h", "--help":
-		usage(out)
-		return exitcode.OK
-	}
-	for _, c := range commands() {
-		if c.name != args[0] {
-			continue
-		}
-		err := c.run(args[1:], in, out)
-		if err == nil {
-			return exitcode.OK
-		}
-		_, _ = fmt.Fprintf(errOut, "bastionctl %s: %v\n", c.name, err)
-		if usage := errUsage(""); errors.As(err, &usage) {
-			return exitcode.Usage
-		}
-		return exitcode.Failure
-	}
-	_, _ = fmt.Fprintf(errOut, "bastionctl: unknown command %q; bastionctl help lists them\n", args[0])
-	return exitcode.Usage
-}
-
-func usage(w io.Writer) {
-	_, _ = fmt.Fprint(w, "Usage:\n")
-	for _, c := range commands() {
-		_, _ = fmt.Fprintf(w, "  bastionctl %s %s\n        %s\n", c.name, c.args, c.help)
-	}
-}
+func main() { os.Exit(program().Run(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) }

@@ -2,18 +2,21 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"os"
 	"unicode/utf8"
 
+	"github.com/podbastion/podbastion/internal/cli"
 	"github.com/podbastion/podbastion/shellparse"
 )
 
-func parse(args []string, in io.Reader, out io.Writer) error {
+func parse(_ context.Context, args []string, out, _ io.Writer) error {
 	if len(args) > 1 {
-		return errUsage("takes one recording")
+		return cli.Usage("takes one recording")
 	}
+	in := io.Reader(os.Stdin)
 	if len(args) == 1 && args[0] != "-" {
 		f, err := os.Open(args[0])
 		if err != nil {
