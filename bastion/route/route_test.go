@@ -262,17 +262,21 @@ func TestNotPermittedLooksLikeNotFound(t *testing.T) {
 			t.Fatal(err)
 		}
 		var texts []string
-		var times []time.Duration
-		for _, in := range []string{"alice+vault-0", "alice+bank+vault-0", "alice+bank+big", "alice+nothing", "alice+shop+nothing", "alice+nowhere+nothing"} {
-			addr, _ := target.Parse(in)
-			var spent []time.Duration
-			for range 15 {
+		inputs := []string{"alice+vault-0", "alice+bank+vault-0", "alice+bank+big", "alice+nothing", "alice+shop+nothing", "alice+nowhere+nothing"}
+		times := make([]time.Duration, len(inputs)) // the least of each: what the machine's other work adds is not of interest
+		for round := range 200 {
+			for i, in := range inputs {
+				addr, _ := target.Parse(in)
 				start := time.Now()
 				_, err := r.Resolve(alice, addr)
-				spent = append(spent, time.Since(start))
+				if spent := time.Since(start); round == 0 || spent < times[i] {
+					times[i] = spent
+				}
 				texts = append(texts, err.Error())
 			}
-			times = append(times, slices.Min(spent)) // what the machine's other work adds is not of interest
+			if round >= 15 && slices.Max(times)-slices.Min(times) < time.Millisecond {
+				break
+			}
 		}
 		for _, text := range texts {
 			if text != texts[0] || stale != strings.Contains(text, "prod may be out of date") {
@@ -280,7 +284,7 @@ func TestNotPermittedLooksLikeNotFound(t *testing.T) {
 			}
 		}
 		// All wait for the same moment, which is later than any look-up takes.
-		if lo, hi := slices.Min(times), slices.Max(times); hi-lo > 10*time.Millisecond || lo < 5*time.Millisecond {
+		if lo, hi := slices.Min(times), slices.Max(times); hi-lo > time.Millisecond || lo < 5*time.Millisecond {
 			t.Errorf("times are %v", times)
 		}
 	}
