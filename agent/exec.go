@@ -24,8 +24,10 @@ import (
 	"github.com/podbastion/podbastion/internal/tty"
 )
 
-// bufferSize is what one direction of one session copies at a time.
-const bufferSize = 32 << 10
+const (
+	bufferSize = 32 << 10           // of input that is copied at a time
+	outputSize = 64<<10 - frameHead // of output: with its head a frame fills four TLS records
+)
 
 // exec serves remotecommand.
 func (s *Server) exec(w http.ResponseWriter, r *http.Request) {
@@ -226,7 +228,7 @@ func (e *executor) run(ctx context.Context, p runtime.Process, in io.Reader, out
 			w = io.Discard
 		}
 		copies.Go(func() {
-			n, err := copyBuffer(w, r)
+			n, err := copyOutput(w, r)
 			e.server.o.Metrics.bytes.WithLabelValues("out").Add(float64(n))
 			if err != nil {
 				_, _ = io.Copy(io.Discard, r) // the peer is going; the process must not hang on it
@@ -268,6 +270,11 @@ func (c *crediting) Read(p []byte) (int, error) {
 // copyBuffer hides other methods of both, so that the buffer is used.
 func copyBuffer(w io.Writer, r io.Reader) (int64, error) {
 	return io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r}, make([]byte, bufferSize))
+}
+
+// copyOutput copies what a program writes.
+func copyOutput(w io.Writer, r io.Reader) (int64, error) {
+	return io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r}, make([]byte, outputSize))
 }
 
 // exitText tells an exit as remotecommand can: a code, and a text that carries what a code cannot.

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bufio"
+	"crypto/tls"
 	"net"
 	"net/http"
 )
@@ -21,12 +22,19 @@ func (w wholeFrames) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return &frameWriter{Conn: conn}, buf, nil
+	f := &frameWriter{Conn: conn, whole: func(write func() error) error { return write() }}
+	if t, ok := conn.(*tls.Conn); ok {
+		if c, ok := t.NetConn().(*watched); ok {
+			f.whole = c.bulk.Whole
+		}
+	}
+	return f, buf, nil
 }
 
 // frameWriter collects what is written until it is a frame. Writes are one at a time, as the library's are.
 type frameWriter struct {
 	net.Conn
+	whole func(write func() error) error // has all that write writes sent at once
 	frame []byte
 }
 
@@ -37,7 +45,7 @@ func (f *frameWriter) Write(p []byte) (int, error) {
 		if len(f.frame) < size {
 			break
 		}
-		if _, err := f.Conn.Write(f.frame[:size]); err != nil {
+		if err := f.whole(func() error { _, err := f.Conn.Write(f.frame[:size]); return err }); err != nil {
 			return 0, err
 		}
 		f.frame = append(f.frame[:0], f.frame[size:]...)

@@ -100,7 +100,7 @@ func (l *watchedListener) Accept() (net.Conn, error) {
 	if t, ok := c.(*net.TCPConn); ok {
 		_ = t.SetKeepAliveConfig(tcp.Keepalive())
 	}
-	return &watched{Conn: c, release: func() { <-l.slots }}, nil
+	return &watched{Conn: c, bulk: tcp.NewBulk(c), release: func() { <-l.slots }}, nil
 }
 
 func (l *watchedListener) Close() error {
@@ -112,9 +112,13 @@ func (l *watchedListener) Close() error {
 // resets the connection, and what the peer has not read yet is lost.
 type watched struct {
 	net.Conn
+	bulk    *tcp.Bulk // all reads and writes go through it
 	once    sync.Once
 	release func()
 }
+
+func (c *watched) Read(p []byte) (int, error)  { return c.bulk.Read(p) }
+func (c *watched) Write(p []byte) (int, error) { return c.bulk.Write(p) }
 
 func (c *watched) Close() error {
 	var err error

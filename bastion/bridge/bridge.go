@@ -124,7 +124,16 @@ func (b *Bridge) client(key nodeKey) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
 			DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return (&tls.Dialer{NetDialer: dialer, Config: conf}).DialContext(ctx, "tcp", key.addr)
+				c, err := dialer.DialContext(ctx, "tcp", key.addr)
+				if err != nil {
+					return nil, err
+				}
+				t := tls.Client(tcp.NewBulk(c), conf)
+				if err := t.HandshakeContext(ctx); err != nil {
+					_ = c.Close()
+					return nil, err
+				}
+				return t, nil
 			},
 			MaxIdleConnsPerHost: 4, IdleConnTimeout: 60 * time.Second, // less than the agent's, which is two minutes
 			ResponseHeaderTimeout: answerTimeout, DisableCompression: true, MaxResponseHeaderBytes: 16 << 10,

@@ -3,6 +3,7 @@ package bridge
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -19,6 +20,7 @@ import (
 	"github.com/podbastion/podbastion/auth/grant"
 	"github.com/podbastion/podbastion/bastion/bridge/spdy"
 	"github.com/podbastion/podbastion/bastion/target"
+	"github.com/podbastion/podbastion/internal/tcp"
 	"github.com/podbastion/podbastion/internal/tty"
 )
 
@@ -142,8 +144,24 @@ func (b *Bridge) upgrade(ctx context.Context, t target.Target, path string, g gr
 		_ = rw.Close()
 		return nil, fmt.Errorf("bridge: node %s speaks %q, want %s", n.name, got, proto)
 	}
-	conn := spdy.New(rw, bufio.NewReader(rw))
+	conn := spdy.New(&wholeWriter{rw, raw}, bufio.NewReader(rw))
 	return &link{conn, b.watch.add(raw, func() { _ = raw.Close() })}, nil
+}
+
+// wholeWriter has each frame that is written sent at once, however many TLS records it is.
+type wholeWriter struct {
+	io.ReadWriteCloser
+	raw net.Conn
+}
+
+func (w *wholeWriter) Write(p []byte) (n int, err error) {
+	if t, ok := w.raw.(*tls.Conn); ok {
+		if b, ok := t.NetConn().(*tcp.Bulk); ok {
+			err = b.Whole(func() error { n, err = w.ReadWriteCloser.Write(p); return err })
+			return n, err
+		}
+	}
+	return w.ReadWriteCloser.Write(p)
 }
 
 // process is an execution on an agent. Two goroutines belong to it: serve ends with the connection, status with serve.

@@ -1,5 +1,5 @@
 // Package tcp tells whether the other end of a TCP connection is still there, also while nothing is read from it or
-// much waits to be written. It never ends a connection by itself.
+// much waits to be written, and moves much through one in few system calls. It never ends a connection by itself.
 //
 // TCP_USER_TIMEOUT is not the means: it also ends connections whose peer lives and merely does not read for a while,
 // as behind `ssh … | less`.
