@@ -22,13 +22,17 @@ func (w wholeFrames) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	return newFrameWriter(conn), buf, nil
+}
+
+func newFrameWriter(conn net.Conn) *frameWriter {
 	f := &frameWriter{Conn: conn, whole: func(write func() error) error { return write() }}
 	if t, ok := conn.(*tls.Conn); ok {
 		if c, ok := t.NetConn().(*watched); ok {
 			f.whole = c.bulk.Whole
 		}
 	}
-	return f, buf, nil
+	return f
 }
 
 // frameWriter collects what is written until it is a frame. Writes are one at a time, as the library's are.

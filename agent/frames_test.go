@@ -32,7 +32,7 @@ func FuzzFrameWriter(f *testing.F) {
 			stream = append(stream, frame...)
 		}
 		out := &pieces{}
-		w := &frameWriter{Conn: out}
+		w := newFrameWriter(out)
 		for len(stream) > 0 {
 			n := min(int(cut)+1, len(stream))
 			if got, err := w.Write(stream[:n]); got != n || err != nil {
