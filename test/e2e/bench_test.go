@@ -140,28 +140,31 @@ func benchmarkBulk(b *testing.B, up bool) {
 	w := sharedWorld(b)
 	peer := w.sshd(b)
 	mbs := func(d time.Duration) float64 { return float64(bulk) / 1e6 / d.Seconds() }
-	var on, off, sshd []time.Duration
+	var on, off, sshd, docker []time.Duration
 	var cpu [2]time.Duration // of bastion and agent, not recorded
-	run := func(args []string) time.Duration {
+	run := func(name string, args ...string) time.Duration {
 		if up {
-			return timed(b, text(), "ssh", append(slices.Clone(args), "cat > /dev/null")...)
+			return timed(b, text(), name, append(slices.Clone(args), "cat > /dev/null")...)
 		}
-		return timed(b, nil, "ssh", append(slices.Clone(args), fmt.Sprintf("yes '%s' | head -c %d", line, bulk))...)
+		return timed(b, nil, name, append(slices.Clone(args), fmt.Sprintf("yes '%s' | head -c %d", line, bulk))...)
 	}
 	for b.Loop() {
-		on = append(on, run(w.toBastion("alice")))
+		on = append(on, run("ssh", w.toBastion("alice")...))
 		before := [2]time.Duration{busy(b, w.bastion.Process.Pid), busy(b, w.agent.Process.Pid)}
-		off = append(off, run(w.toBastion("unrecorded")))
+		off = append(off, run("ssh", w.toBastion("unrecorded")...))
 		cpu[0] += busy(b, w.bastion.Process.Pid) - before[0]
 		cpu[1] += busy(b, w.agent.Process.Pid) - before[1]
-		sshd = append(sshd, run(peer))
+		sshd = append(sshd, run("ssh", peer...))
+		docker = append(docker, run("docker", w.dockerExec("sh", "-c")...))
 	}
 	b.ReportMetric(ms(cpu[0])/float64(b.N)/(float64(bulk)/(1<<20)), "cpu-ms/MiB/bastion")
 	b.ReportMetric(ms(cpu[1])/float64(b.N)/(float64(bulk)/(1<<20)), "cpu-ms/MiB/agent")
 	b.ReportMetric(mbs(quantile(on, 0.5)), "MB/s/recorded")
 	b.ReportMetric(mbs(quantile(off, 0.5)), "MB/s/unrecorded")
 	b.ReportMetric(mbs(quantile(sshd, 0.5)), "MB/s/sshd")
+	b.ReportMetric(mbs(quantile(docker, 0.5)), "MB/s/docker-exec")
 	b.ReportMetric(mbs(quantile(on, 0.5))/mbs(quantile(sshd, 0.5)), "x/sshd")
+	b.ReportMetric(mbs(quantile(off, 0.5))/mbs(quantile(docker, 0.5)), "x/docker-exec")
 	b.ReportMetric(mbs(quantile(on, 0.5))/mbs(quantile(off, 0.5)), "x/unrecorded")
 }
 
