@@ -65,6 +65,7 @@ type State struct {
 	Directory       string // its working directory
 	Reading         bool   // it waits for keys
 	Unread          int    // bytes that nobody has read yet
+	Unsure          bool   // the keys may be another's, whom the node cannot tell apart
 }
 
 // Terminal tells the state now.

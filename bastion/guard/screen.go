@@ -53,6 +53,9 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 		// A shell that takes a paste as a whole shows nothing before its end. The keys of a paste are its text.
 		c.Line, c.Sure, c.Unsure, secret = string(g.pasted[at:]), true, false, false
 	}
+	if known && st.Unsure {
+		c.Sure, c.Unsure = false, true
+	}
 	if shown.Text == "" && g.typed && g.alternate() && !known {
 		secret = true // the screen is a program's, or made to look so
 	}
