@@ -80,6 +80,15 @@ func (c *cluster) inside(t *testing.T, script string) string {
 	return string(out)
 }
 
+func (c *cluster) waitInside(t *testing.T, script string) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); exec.Command("docker", "-H", c.docker, "exec", c.containers["bash"], "sh", "-c", script).Run() != nil; {
+		if time.Now().After(deadline) {
+			t.Fatalf("not in time: %s", script)
+		}
+	}
+}
+
 // nowhere looks for a secret in all that the bastion wrote.
 func (c *cluster) nowhere(t *testing.T, secret string) {
 	t.Helper()
@@ -116,26 +125,34 @@ func TestInnerTerminals(t *testing.T) {
 					name := fmt.Sprintf("/tmp/F%d", i)
 					x.say("touch "+name+"\r", "bastion: denied")
 					x.say("echo ali''ve\r", "alive")
-					x.say("cat\r", "cat")
-					x.say("touch in a program\r", "touch in a program") // its echo; cat's own follows
+					x.say("echo in''to; cat\r", "into")
+					c.waitInside(t, "ps -C cat")
+					x.say("touch in a program\r", "touch in a program\r\ntouch in a program")
 					x.say("\x04", "# ")
-					x.say("vi -u NONE /tmp/text\r", "/tmp/text")
+					x.say("vi -u NONE /tmp/text"+fmt.Sprint(i)+"\r", "[New")
 					x.say("ihello\rtouch\x1b:wq\r", "written")
+					x.say("", "# ")
 					x.say("python3 -q\r", ">>> ")
 					x.say("touch = 6\rprint(touch * 7)\r", "42")
 					x.say("exit()\r", "# ")
 					x.say("echo typed a''head; sleep 1\rtouch "+name+"\r", "typed ahead")
 					x.say("", "bastion: denied")
-					x.say("read -s x\r", "read -s x")
+					x.say("echo sec''ret; read -s x\r", "secret")
+					c.waitInside(t, "for t in /dev/pts/[0-9]*; do stty -a -F $t; done | grep ' icanon.* -echo '")
 					x.say(secret+"\r", "# ")
 					x.say("echo a''gain\r", "again")
-					if got := c.inside(t, "ls /tmp; cat /tmp/text; rm /tmp/text"); strings.Contains(got, name[5:]+"\n") || !strings.Contains(got, "hello\ntouch\n") {
+					if got := c.inside(t, "ls /tmp; cat /tmp/text"+fmt.Sprint(i)); strings.Contains(got, name[5:]+"\n") || !strings.Contains(got, "hello\ntouch\n") {
 						t.Errorf("in the container: %q; screen %q", got, x.out.String())
 					}
 				})
 			}
 			c.stop()
 			c.nowhere(t, secret)
+			if t.Failed() {
+				for _, e := range c.events(t) {
+					t.Logf("%s %s %s %q", e.Verdict, e.Witness, e.Confidence, e.Line)
+				}
+			}
 			denied := 0
 			for _, e := range c.events(t) {
 				if e.Type == audit.Command && e.Verdict == "deny" && strings.HasPrefix(e.Line, "touch /tmp/F") {
