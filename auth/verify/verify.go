@@ -110,7 +110,7 @@ func (v *Verifier) Password(ctx context.Context, account auth.Account, password 
 	case !matches:
 		err = auth.ErrWrongPassword
 	}
-	return settle(doc, &auth.Principal{Account: account, Method: auth.MethodPassword, Source: source}, known, err)
+	return settle(doc, &auth.Principal{Account: account, Method: auth.MethodPassword, Source: source, Password: hash}, known, err)
 }
 
 // settle puts the reasons in order: an account that is not there, then what was wrong with the credential, then an

@@ -96,7 +96,7 @@ func (r *run) on(ctx context.Context, resolved route.Resolved) (bridge.Exit, err
 	header, isTransfer := r.transfer(resolved.Role)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	l := &live{id: r.id, principal: r.login.Principal, target: resolved.Target, end: cancel, counted: true, notice: r.sayLater}
+	l := &live{id: r.id, principal: r.login.Principal, target: resolved.Target, end: cancel, counted: true, notice: r.sayLater, changed: make(chan struct{}, 1)}
 	l.role.Store(resolved.Role)
 	if err := r.service.live.enter(l); err != nil {
 		return bridge.Exit{}, limitText(err, resolved.Role)
