@@ -180,7 +180,9 @@ func TestTypedAheadOfInnerTerminal(t *testing.T) {
 					x := c.typing(t)
 					x.say("", "# ")
 					x.say(start+"\rtouch /tmp/F\recho al''ive\r", "bastion: denied")
-					x.say("", "alive")
+					if start != "tmux" { // it draws over what was typed ahead, which is never certain then
+						x.say("", "alive")
+					}
 				}
 			}
 			if got := c.inside(t, "ls /tmp"); strings.Contains(got, "F") {
@@ -202,7 +204,7 @@ func TestPasswordBeforeInnerTerminal(t *testing.T) {
 				x := c.typing(t)
 				x.say("", "$ ")
 				x.say(start+"\r", "assword")
-				x.say(secret+"\r", "bash")
+				x.say(secret+"\r", "@")
 				x.say("echo re''ady\r", "ready")
 				x.say("touch /tmp/F\r", "bastion: denied")
 				x.say("echo ali''ve\r", "alive")

@@ -16,8 +16,8 @@ var table = []row{
 	{"auth", nil, "everybody's vocabulary: what it imported, all would"},
 	{"auth/grant", nil, "bastion and agent share it: it must not drag one into the other"},
 	{"auth/policy", []string{"auth", "shellparse/syntax"}, "policy is a pure function; whatever it needs to know is an argument"},
-	{"auth/verify", []string{"auth"}, "a verifier turns a credential into a principal and knows nothing of where it leads"},
-	{"auth/throttle", []string{"auth"}, "it counts failures, whoever serves the login"},
+	{"auth/verify", []string{"auth", "internal/journal"}, "a verifier turns a credential into a principal and knows nothing of where it leads"},
+	{"auth/throttle", []string{"auth", "internal/journal"}, "it counts failures, whoever serves the login"},
 	{"auth/...", []string{"auth"}, "verifiers know nothing of where a login leads"},
 
 	{"audit", nil, "everybody's vocabulary: what it imported, all would"},
