@@ -38,7 +38,7 @@ var table = []row{
 	{"agent/files/tree", nil, "it walks paths and trusts nobody, so it knows nobody"},
 	{"agent/files/confine", nil, "it gives up rights and needs nobody for that"},
 	{"agent/files/...", []string{"agent/files/...", "internal/filewire"}, "a file protocol reaches the container through access and tree only"},
-	{"agent/reaper", []string{"agent/runtime/proc"}, "it ends processes, whoever started them"},
+	{"agent/reaper", []string{"agent/runtime/proc", "internal/journal"}, "it ends processes, whoever started them"},
 	{"agent/runtime", []string{"agent/runtime/proc", "internal/tty"}, "an interface that knew its implementations could not have another"},
 	{"agent/runtime/proc", nil, "it reads /proc"},
 	{"agent/runtime/...", []string{"agent/runtime", "agent/runtime/proc", "internal/tty"}, "a runtime runs what it is told to: grants and sessions are not its business"},

@@ -31,7 +31,7 @@ type Stat struct {
 	Group   int
 	Session int
 	TTY     uint64 // device number of its controlling terminal, as unix.Mkdev makes it; 0 without one
-	TPGID   int // foreground process group of its terminal, -1 without one
+	TPGID   int    // foreground process group of its terminal, -1 without one
 	Start   uint64
 }
 
