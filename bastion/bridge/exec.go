@@ -143,7 +143,7 @@ func (b *Bridge) upgrade(ctx context.Context, t target.Target, path string, g gr
 		return nil, fmt.Errorf("bridge: node %s speaks %q, want %s", n.name, got, proto)
 	}
 	conn := spdy.New(rw, bufio.NewReader(rw))
-	return &link{conn, b.watch.add(raw, func() { _ = raw.Close() })}, nil
+	return &link{conn, raw, b.watch.add(raw, func() { _ = raw.Close() })}, nil
 }
 
 // process is an execution on an agent. Two goroutines belong to it: serve ends with the connection, status with serve.
