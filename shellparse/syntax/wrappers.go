@@ -94,7 +94,7 @@ func (r *runner) method() func() {
 		return r.su
 	case "script":
 		return r.scriptProgram
-	case "tmux", "screen", "byobu", "dtach", "abduco", "zellij":
+	case "tmux", "screen", "byobu", "dtach", "abduco", "zellij", "shpool":
 		return r.multiplexer
 	case "flock":
 		return r.flock
