@@ -145,7 +145,7 @@ func (b *Bridge) upgrade(ctx context.Context, t target.Target, path string, g gr
 		return nil, fmt.Errorf("bridge: node %s speaks %q, want %s", n.name, got, proto)
 	}
 	conn := spdy.New(&wholeWriter{rw, raw}, bufio.NewReader(rw))
-	return &link{conn, b.watch.add(raw, func() { _ = raw.Close() })}, nil
+	return &link{conn, raw, b.watch.add(raw, func() { _ = raw.Close() })}, nil
 }
 
 // wholeWriter has each frame that is written sent at once, however many TLS records it is.

@@ -48,6 +48,7 @@ func (g *Guard) conclude(ctx context.Context, d decision, v Verdict) error {
 		}
 		g.last = d.command
 		g.replaced = g.replaced || v.Replaces
+		g.begins = v.StartsShell
 		g.ran = time.Now()
 		return d.run(v)
 	}
@@ -163,7 +164,11 @@ func (g *Guard) gone(ctx context.Context, row, before int) bool {
 		return g.emptyByGate(ctx)
 	}
 	g.await(ctx, clearTime, func() bool { return g.outputs != before })
-	return g.emptyByScreen(ctx, row)
+	empty := g.emptyByScreen(ctx, row)
+	if empty {
+		g.forget()
+	}
+	return empty
 }
 
 // emptyByGate asks until it is told: keys that come at the moment of an interrupt may be lost, and bash may finish

@@ -286,6 +286,13 @@ func (g *Guard) release(mark int) error {
 // flow forwards the held key as one that submits no command line.
 func (g *Guard) flow() error { return g.release(g.mark()) }
 
+// forget drops what the line model has of keys that a program took.
+func (g *Guard) forget() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.tracker.Forget()
+}
+
 // submit waits until it is known who reads the held key, and then has it judged or lets it flow.
 func (g *Guard) submit(ctx context.Context) error {
 	g.mu.Lock()
@@ -305,9 +312,11 @@ func (g *Guard) submit(ctx context.Context) error {
 		waited := time.Since(began)
 		switch who := g.reader(st, known); {
 		case who == aProgram && g.flows(st, waited):
+			defer g.forget()
 			return g.flow()
 		case who == aProgram && !st.Canonical: // its ^C is a key like any other: it stays behind this one
 		case who == anAnswer && st.Reading && st.Unread == 0:
+			defer g.forget()
 			return g.flow()
 		case g.promptDue() && waited < ownTime: // the gate's word may be on its way
 			g.hold()

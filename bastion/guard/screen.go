@@ -53,8 +53,11 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 		// A shell that takes a paste as a whole shows nothing before its end. The keys of a paste are its text.
 		c.Line, c.Sure, c.Unsure, secret = string(g.pasted[at:]), true, false, false
 	}
-	if shown.Text == "" && g.typed && g.alternate() && !known {
-		secret = true // the screen is a program's, or made to look so
+	if known && st.Unsure {
+		c.Sure, c.Unsure = false, true
+	}
+	if shown.Text == "" && g.typed && g.alternate() {
+		secret = true // the screen is a program's, or made to look so; a multiplexer's when the line was typed ahead of it
 	}
 	if secret || key == 0x05 || (key == 'a' || key == 'A') && !g.zsh(c.Shell) {
 		c.Line, c.Unseen = "", key != 'a' && key != 'A'
@@ -72,6 +75,9 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 		g.pending = ""
 		if v.Incomplete && len(c.Before)+len(c.Line) < maxPending {
 			g.pending = c.Before + c.Line + "\n"
+		}
+		if secret {
+			defer g.forget() // the line model must not hold it
 		}
 		return g.release(mark)
 	}}, v)
@@ -112,10 +118,10 @@ func (g *Guard) settled(ctx context.Context) error {
 	g.mu.Lock()
 	hooked, limit := g.hook.state == running && g.hook.continues == "" || g.hook.state == starting, quickTime
 	g.mu.Unlock()
-	if began.Equal(g.began) {
-		limit = startTime // the first prompt
+	if began.Equal(g.began) || g.begins {
+		limit = startTime // a first prompt
 	}
-	if hooked {
+	if hooked && !g.begins {
 		g.await(ctx, time.Until(began.Add(limit)), over)
 		return ctx.Err()
 	}

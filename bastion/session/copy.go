@@ -318,12 +318,13 @@ func (c *copier) watch(ctx context.Context, p bridge.Process, done <-chan result
 		case <-ctx.Done():
 			return bridge.Exit{}, c.stop(p, done, context.Cause(ctx))
 		case <-timer.C:
-			next, end := c.limits(time.Since(began))
-			if end != nil {
-				return bridge.Exit{}, c.stop(p, done, end)
-			}
-			timer.Reset(next)
+		case <-c.live.changed:
 		}
+		next, end := c.limits(time.Since(began))
+		if end != nil {
+			return bridge.Exit{}, c.stop(p, done, end)
+		}
+		timer.Reset(next)
 	}
 }
 

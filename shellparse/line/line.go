@@ -371,6 +371,12 @@ func (t *Tracker) swallowed() bool {
 	return true
 }
 
+// Forget tells that all keys so far were a program's: no shell will read them.
+func (t *Tracker) Forget() {
+	t.queue, t.limbo = nil, nil
+	t.endEdit()
+}
+
 // Pending is the line that an accepting key would submit now, the echo of all keys having arrived.
 func (t *Tracker) Pending() Line {
 	if !t.edit.started {

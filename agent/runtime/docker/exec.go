@@ -116,13 +116,8 @@ type process struct {
 func (p *process) started(ctx context.Context, s runtime.Spec) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
-		spoke := false
-		select {
-		case <-p.spoke:
-			spoke = true
-		default:
-		}
+	word, spoke := p.spoke, false
+	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
 		info, err := p.api.api.ContainerExecInspect(ctx, p.id)
 		switch {
 		case err != nil:
@@ -144,6 +139,8 @@ func (p *process) started(ctx context.Context, s runtime.Spec) error {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("docker: the exec did not start: %w", ctx.Err())
+		case <-word: // it runs, or has ended
+			word, spoke = nil, true
 		case <-time.After(pause):
 		}
 	}
