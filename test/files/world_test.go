@@ -62,6 +62,7 @@ roles:
 type world struct {
 	host string // of the engine
 	dir  string // of this machine: keys and files
+	at   string // address that the bastion listens on
 	port string
 	pods map[string]string // name to container id
 	// namespace is of this world alone: pods that a killed run left behind have another.
@@ -148,7 +149,7 @@ func must(t testing.TB, err error) {
 // newWorld starts a bastion and an agent. Pods are added before with w.pod, then w.serve.
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	return &world{host: runtimetest.Docker(t.(*testing.T)), dir: t.TempDir(), pods: map[string]string{}, log: &events{}, namespace: "files-" + strings.ToLower(rand.Text()[:8])}
+	return &world{host: runtimetest.Docker(t.(*testing.T)), dir: t.TempDir(), at: "127.0.0.1", pods: map[string]string{}, log: &events{}, namespace: "files-" + strings.ToLower(rand.Text()[:8])}
 }
 
 func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
@@ -206,7 +207,7 @@ func (w *world) serve(t *testing.T) {
 		Limits: sshd.Limits{LoginGrace: time.Minute, MaxConnections: 200, MaxPerSource: 200, MaxUnauthenticated: 100, MaxChannels: 64,
 			KeepaliveInterval: 15 * time.Second, KeepaliveMisses: 3},
 	})
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := net.Listen("tcp", net.JoinHostPort(w.at, "0"))
 	must(t, err)
 	_, w.port, _ = net.SplitHostPort(ln.Addr().String())
 	served := make(chan error, 1)
