@@ -17,7 +17,6 @@ import (
 	"github.com/podbastion/podbastion/agent/files/confine"
 	"github.com/podbastion/podbastion/agent/runtime"
 	"github.com/podbastion/podbastion/agent/runtime/proc"
-	"github.com/podbastion/podbastion/internal/filewire"
 )
 
 const (
@@ -115,34 +114,28 @@ func (c *Confined) attend(ctx context.Context, helper *os.Process, wait func() e
 	return nil
 }
 
-// relay passes events on, and ends those transfers that the helper began and did not live to end.
+// relay passes events on, as many at once as there are, and logs what is none.
 func (c *Confined) relay(w io.Writer, r io.Reader) {
-	open := map[uint64]filewire.Event{}
-	sc := bufio.NewScanner(r)
-	sc.Buffer(make([]byte, 4<<10), maxLine)
-	lines := json.NewEncoder(w)
-	lines.SetEscapeHTML(false)
-	for sc.Scan() {
-		var e filewire.Event
-		if err := json.Unmarshal(sc.Bytes(), &e); err != nil || e.Type == "" {
-			c.log.WithField("text", sc.Text()).Warn("a files helper complains")
-			continue
+	in, out := bufio.NewReaderSize(r, maxLine), bufio.NewWriterSize(w, maxLine)
+	for {
+		line, err := in.ReadSlice('\n')
+		switch {
+		case err == nil && line[0] == '{' && json.Valid(line):
+			_, err = out.Write(line)
+		case len(line) > 0:
+			c.log.WithField("text", string(line)).Warn("a files helper complains")
+			if errors.Is(err, bufio.ErrBufferFull) {
+				err = nil
+			}
 		}
-		if e.Type == filewire.Open {
-			open[e.ID] = e
-			continue
+		if err == nil && in.Buffered() == 0 {
+			err = out.Flush()
 		}
-		delete(open, e.ID)
-		if err := lines.Encode(e); err != nil {
-			_, _ = io.Copy(io.Discard, r) // nobody listens; the helper is being ended for it
+		if err != nil {
+			_ = out.Flush()               // nobody listens then
+			_, _ = io.Copy(io.Discard, r) // the helper does not wait; it is being ended
 			return
 		}
-	}
-	if sc.Err() != nil {
-		_, _ = io.Copy(io.Discard, r)
-	}
-	for _, e := range open {
-		_ = lines.Encode(filewire.Event{Type: e.Kind, ID: e.ID, Path: e.Path, Outcome: filewire.Partial, Reason: "the transfer was cut off"})
 	}
 }
 

@@ -54,6 +54,16 @@ const playbook = `
     - assert: {that: 'root.stdout == "0" and user.stdout == uid | string'}
 `
 
+// ansibleFiles writes the playbook and what it copies. It returns the variables that a host of it needs, and the tree.
+func (w *world) ansibleFiles(t testing.TB) (variables, tree string) {
+	t.Helper()
+	tree = w.tree(t, "tree", 20, false)
+	sum := strings.Fields(w.ok(t, "", "sha256sum", tree+"/script", tree+"/big"))
+	w.file(t, "greeting.j2", "{{ greeting }} from {{ inventory_hostname }}\n")
+	w.file(t, "play.yaml", strings.NewReplacer("SRC", tree+"/script", "TEMPLATE", w.path("greeting.j2"), "TREE", tree).Replace(playbook))
+	return "[all:vars]\nansible_ssh_private_key_file=" + w.path("id") + "\nansible_python_interpreter=/usr/bin/python3\nuid=1000\nsum=" + sum[0] + "\nbigsum=" + sum[2] + "\n", tree
+}
+
 func TestAnsible(t *testing.T) {
 	w := newWorld(t)
 	w.at = "127.0.0.2" // synchronize takes 127.0.0.1 for this very machine and copies beside the bastion
@@ -65,12 +75,8 @@ func TestAnsible(t *testing.T) {
 	}
 	w.pod(t, "bare", "podbastion/ash:test")
 	w.serve(t)
-	tree := w.tree(t, "tree", 20, false)
-	sum := strings.Fields(w.ok(t, "", "sha256sum", tree+"/script", tree+"/big"))
-	w.file(t, "greeting.j2", "{{ greeting }} from {{ inventory_hostname }}\n")
-	w.file(t, "play.yaml", strings.NewReplacer("SRC", tree+"/script", "TEMPLATE", w.path("greeting.j2"), "TREE", tree).Replace(playbook))
-	w.file(t, "hosts", "[pods]\n"+hosts.String()+"[bare]\nbare0 ansible_user=alice+bare\n[all:vars]\nansible_host="+w.at+"\nansible_port="+w.port+
-		"\nansible_ssh_private_key_file="+w.path("id")+"\nansible_python_interpreter=/usr/bin/python3\nuid=1000\nsum="+sum[0]+"\nbigsum="+sum[2]+"\n")
+	variables, tree := w.ansibleFiles(t)
+	w.file(t, "hosts", "[pods]\n"+hosts.String()+"[bare]\nbare0 ansible_user=alice+bare\n"+variables+"ansible_host="+w.at+"\nansible_port="+w.port+"\n")
 	t.Run("playbook", func(t *testing.T) {
 		for _, x := range []struct {
 			method, pipelining string
@@ -109,7 +115,7 @@ func TestAnsible(t *testing.T) {
 }
 
 // ansible runs an Ansible program with ControlPersist on and nothing else changed but what the test is about.
-func (w *world) ansible(t *testing.T, method, pipelining, name string, args ...string) string {
+func (w *world) ansible(t testing.TB, method, pipelining, name string, args ...string) string {
 	t.Helper()
 	config := w.file(t, "ansible-"+method+pipelining+".cfg", "[defaults]\nhost_key_checking = False\nforks = 5\nnocows = 1\nlocal_tmp = "+w.path("local")+"\n[ssh_connection]\ntransfer_method = "+method+
 		"\npipelining = "+pipelining+"\nscp_extra_args = -O\ncontrol_path_dir = "+w.path("cp-"+method+pipelining)+"\nssh_args = -o ControlMaster=auto -o ControlPersist=20s -o UserKnownHostsFile=/dev/null\n")

@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -69,6 +70,8 @@ type world struct {
 	namespace string
 	log       *events
 	key       ssh.Signer
+	roles     *auth.Source
+	sessions  *session.Service
 }
 
 // events is an audit log in memory.
@@ -117,7 +120,10 @@ func (w *world) docker(t testing.TB, args ...string) string {
 // pod starts a pod's container of an image, with more arguments for docker run.
 func (w *world) pod(t testing.TB, name, image string, args ...string) {
 	t.Helper()
-	run := append([]string{"run", "-d", "--network", "none",
+	if !slices.Contains(args, "--network") {
+		args = append(args, "--network", "none")
+	}
+	run := append([]string{"run", "-d",
 		"--label", "io.kubernetes.pod.namespace=" + w.namespace, "--label", "io.kubernetes.pod.name=" + name,
 		"--label", "io.kubernetes.pod.uid=uid-" + name, "--label", "io.kubernetes.container.name=app",
 		"--label", "io.kubernetes.docker.type=container"}, args...)
@@ -149,12 +155,12 @@ func must(t testing.TB, err error) {
 // newWorld starts a bastion and an agent. Pods are added before with w.pod, then w.serve.
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	return &world{host: runtimetest.Docker(t.(*testing.T)), dir: t.TempDir(), at: "127.0.0.1", pods: map[string]string{}, log: &events{}, namespace: "files-" + strings.ToLower(rand.Text()[:8])}
+	return &world{host: runtimetest.Docker(t), dir: t.TempDir(), at: "127.0.0.1", pods: map[string]string{}, log: &events{}, namespace: "files-" + strings.ToLower(rand.Text()[:8])}
 }
 
 func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
 
-func (w *world) serve(t *testing.T) {
+func (w *world) serve(t testing.TB) {
 	t.Helper()
 	program, err := helper()
 	must(t, err)
@@ -191,18 +197,18 @@ func (w *world) serve(t *testing.T) {
 		}
 	})
 	w.login(t)
-	roles, err := auth.NewSource(w.path("roles.yaml"), nil)
+	w.roles, err = auth.NewSource(w.path("roles.yaml"), nil)
 	must(t, err)
 	br := bridge.New(bridge.Options{TLS: a.TLS, Signer: a.Signer, Port: a.Port})
 	t.Cleanup(br.Close)
 	registry := prometheus.NewRegistry()
-	sessions := session.New(session.Options{
-		Router: route.New(idx), Bridge: br, Files: br, Documents: roles, Audit: w.log, Max: 1000, Log: log,
+	w.sessions = session.New(session.Options{
+		Router: route.New(idx), Bridge: br, Files: br, Documents: w.roles, Audit: w.log, Max: 1000, Log: log,
 		Metrics: session.NewMetrics(registry),
 	})
-	verifier := verify.New(roles, verify.Options{})
+	verifier := verify.New(w.roles, verify.Options{})
 	front := sshd.New(sshd.Options{
-		HostKeys: []ssh.Signer{w.key}, Keys: verifier, Secrets: verifier, Passwords: func() bool { return false }, Throttle: throttle.New(throttle.Options{}), Sessions: sessions,
+		HostKeys: []ssh.Signer{w.key}, Keys: verifier, Secrets: verifier, Passwords: func() bool { return false }, Throttle: throttle.New(throttle.Options{}), Sessions: w.sessions,
 		Audit: w.log, Log: log, Metrics: sshd.NewMetrics(registry),
 		Limits: sshd.Limits{LoginGrace: time.Minute, MaxConnections: 200, MaxPerSource: 200, MaxUnauthenticated: 100, MaxChannels: 64,
 			KeepaliveInterval: 15 * time.Second, KeepaliveMisses: 3},
@@ -216,7 +222,7 @@ func (w *world) serve(t *testing.T) {
 }
 
 // login writes a key, a roles document and what the clients need.
-func (w *world) login(t *testing.T) {
+func (w *world) login(t testing.TB) {
 	t.Helper()
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	must(t, err)
