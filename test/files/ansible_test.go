@@ -57,7 +57,7 @@ const playbook = `
 // ansibleFiles writes the playbook and what it copies. It returns the variables that a host of it needs, and the tree.
 func (w *world) ansibleFiles(t testing.TB) (variables, tree string) {
 	t.Helper()
-	tree = w.tree(t, "tree", 20, false)
+	tree = w.tree(t, "tree", 20, plain...)
 	sum := strings.Fields(w.ok(t, "", "sha256sum", tree+"/script", tree+"/big"))
 	w.file(t, "greeting.j2", "{{ greeting }} from {{ inventory_hostname }}\n")
 	w.file(t, "play.yaml", strings.NewReplacer("SRC", tree+"/script", "TEMPLATE", w.path("greeting.j2"), "TREE", tree).Replace(playbook))

@@ -194,7 +194,7 @@ func TestRulesTakenAway(t *testing.T) {
 	w := newWorld(t)
 	w.pod(t, "static", "podbastion/static:test", "--tmpfs", "/tmp")
 	w.serve(t)
-	w.ok(t, "", "scp", append(w.options("-r"), w.tree(t, "in", 0, false), "alice+static@127.0.0.1:/tmp/out")...)
+	w.ok(t, "", "scp", append(w.options("-r"), w.tree(t, "in", 0, plain...), "alice+static@127.0.0.1:/tmp/out")...)
 	text, err := os.ReadFile(w.path("roles.yaml"))
 	must(t, err)
 	reload := func(from, to string) {
