@@ -2,6 +2,7 @@ package files
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
@@ -23,6 +25,7 @@ const (
 	pipeSize = 1 << 20
 	maxLine  = 128 << 10 // an event's; a path has at most 4 KiB
 	copySize = 256 << 10
+	together = 5 * time.Millisecond // events that come within pass in one frame
 )
 
 // Confined serves containers. Make one with NewConfined; it is safe for concurrent use.
@@ -114,24 +117,33 @@ func (c *Confined) attend(ctx context.Context, helper *os.Process, wait func() e
 	return nil
 }
 
-// relay passes events on, as many at once as there are, and logs what is none.
-func (c *Confined) relay(w io.Writer, r io.Reader) {
+// relay passes events on, those of a short while together, and logs what is none. A file that is copied has two, and
+// each alone would cost as much on the way as the file's own packets.
+func (c *Confined) relay(w io.Writer, r *os.File) {
 	in, out := bufio.NewReaderSize(r, maxLine), bufio.NewWriterSize(w, maxLine)
+	var part []byte // of a line, when time was up
 	for {
+		if ready, _ := in.Peek(in.Buffered()); out.Buffered() > 0 && !bytes.Contains(ready, []byte{'\n'}) {
+			_ = r.SetReadDeadline(time.Now().Add(together)) // without, a line waits for the next
+		}
 		line, err := in.ReadSlice('\n')
+		part = append(part, line...)
 		switch {
-		case err == nil && line[0] == '{' && json.Valid(line):
-			_, err = out.Write(line)
-		case len(line) > 0:
-			c.log.WithField("text", string(line)).Warn("a files helper complains")
-			if errors.Is(err, bufio.ErrBufferFull) {
+		case errors.Is(err, os.ErrDeadlineExceeded) && len(part) <= maxLine:
+			_ = r.SetReadDeadline(time.Time{})
+			err = out.Flush()
+		case err == nil && part[0] == '{' && json.Valid(part):
+			_, err = out.Write(part)
+			part = part[:0]
+		case len(part) > 0:
+			c.log.WithField("text", string(part)).Warn("a files helper complains")
+			part = part[:0]
+			if errors.Is(err, bufio.ErrBufferFull) || errors.Is(err, os.ErrDeadlineExceeded) {
 				err = nil
 			}
 		}
-		if err == nil && in.Buffered() == 0 {
-			err = out.Flush()
-		}
 		if err != nil {
+			_ = r.SetReadDeadline(time.Time{})
 			_ = out.Flush()               // nobody listens then
 			_, _ = io.Copy(io.Discard, r) // the helper does not wait; it is being ended
 			return
