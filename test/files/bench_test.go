@@ -118,6 +118,32 @@ func BenchmarkTransferBulk(b *testing.B) {
 	}
 }
 
+// The most memory of the helper, and of bastion and agent in this one process, in MiB, while sparse files go up and down.
+func BenchmarkTransferMemory(b *testing.B) {
+	w := newBench(b)
+	for _, p := range protocols {
+		for name, size := range map[string]int64{"1GiB": 1 << 30, "5GiB": 5 << 30} {
+			b.Run(p.name+"/"+name, func(b *testing.B) {
+				must(b, os.WriteFile(w.path("sparse"), nil, 0o600))
+				must(b, os.Truncate(w.path("sparse"), size))
+				var helper, both int64
+				for b.Loop() {
+					helper, both = peaks(b, func() {
+						w.ok(b, "", "scp", append(append(w.options(), p.options...), w.path("sparse"), "alice+bash@127.0.0.1:/disk/sparse")...)
+						w.ok(b, "", "scp", append(append(w.options(), p.options...), "alice+bash@127.0.0.1:/disk/sparse", "/dev/null")...)
+					})
+				}
+				if st, err := os.Stat(w.disk + "/sparse"); err != nil || st.Size() != size {
+					b.Errorf("%v, %v", st, err)
+				}
+				must(b, os.Remove(w.disk+"/sparse"))
+				b.ReportMetric(float64(helper>>20), "MiB/helper")
+				b.ReportMetric(float64(both>>20), "MiB/bastion+agent")
+			})
+		}
+	}
+}
+
 const smallFiles = 10_000
 
 // Ten thousand files of 1,000 bytes each way.
