@@ -167,7 +167,7 @@ func (w *world) transports(t *testing.T) []transport {
 	psftp := func(t *testing.T, pod, script string) {
 		w.ok(t, "", "psftp", append(slices.Clone(putty), "-b", w.file(t, "psftp-"+pod, script), at(pod))...)
 	}
-	const link, newline, tab, invalid, backslash = "link", "newline", "tab", "invalid", "backslash"
+	const link, newline, tab, invalid, backslash, long = "link", "newline", "tab", "invalid", "backslash", "long"
 	return []transport{
 		{name: "sftp", keeps: attributes, cannot: []string{link},
 			up:   func(t *testing.T, pod, src, dir, _ string) { sftp(t, pod, "put -rp "+src+" "+dir+"\n") },
@@ -196,7 +196,7 @@ func (w *world) transports(t *testing.T) []transport {
 		{name: "curl-sftp",
 			up:   func(t *testing.T, pod, src, dir, dest string) { w.curl(t, "sftp", pod, src, dir, dest, true) },
 			down: func(t *testing.T, pod, src, dir, dest string) { w.curl(t, "sftp", pod, src, dir, dest, false) }},
-		{name: "curl-scp", fewer: 900, cannot: []string{newline, tab},
+		{name: "curl-scp", fewer: 900, cannot: []string{newline, tab, long},
 			up:   func(t *testing.T, pod, src, dir, dest string) { w.curl(t, "scp", pod, src, dir, dest, true) },
 			down: func(t *testing.T, pod, src, dir, dest string) { w.curl(t, "scp", pod, src, dir, dest, false) }},
 		{name: "paramiko", keeps: attributes, cannot: []string{invalid},

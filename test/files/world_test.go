@@ -175,7 +175,7 @@ func (w *world) serve(t testing.TB) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
 	go func() { ran <- rt.Run(ctx) }()
-	t.Cleanup(func() { cancel(); _ = <-ran; _ = rt.Close() })
+	t.Cleanup(func() { cancel(); <-ran; _ = rt.Close() })
 	a := agenttest.Start(t, agenttest.WithRuntime(rt), func(o *agent.Options) { o.Files = files.NewConfined(log, program) })
 	for deadline := time.Now().Add(20 * time.Second); len(rt.List()) < len(w.pods) && time.Now().Before(deadline); {
 		time.Sleep(20 * time.Millisecond)
@@ -189,7 +189,7 @@ func (w *world) serve(t testing.TB) {
 	t.Cleanup(func() {
 		if t.Failed() {
 			for _, e := range w.log.all() {
-				if e.Outcome != "complete" {
+				if e.Outcome != "complete" && (e.Outcome != "" || e.Reason != "" && e.Reason != "exit") {
 					text, _ := json.Marshal(e)
 					t.Logf("%s", text)
 				}
@@ -218,7 +218,7 @@ func (w *world) serve(t testing.TB) {
 	_, w.port, _ = net.SplitHostPort(ln.Addr().String())
 	served := make(chan error, 1)
 	go func() { served <- front.Serve(ctx, ln) }()
-	t.Cleanup(func() { cancel(); front.Close(); _ = <-served })
+	t.Cleanup(func() { cancel(); front.Close(); <-served })
 }
 
 // login writes a key, a roles document and what the clients need.
