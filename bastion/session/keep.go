@@ -120,7 +120,22 @@ func (s *Service) permitted(doc *auth.Document, l *live) (*auth.Role, error) {
 	if role.User != l.role.Load().User {
 		return nil, errors.New("session: the role names another user now")
 	}
+	if l.files != nil && narrower(*l.files, role.Files) {
+		return nil, errors.New("session: the role permits less with files now")
+	}
 	return role, nil
+}
+
+// narrower tells whether something was taken away from rules of files, or might have been: rules that are still there in
+// their old places permit what they did, whatever comes behind them.
+func narrower(was, is auth.Files) bool {
+	gone := func(was, is []auth.FileRule) bool {
+		return len(is) < len(was) || !slices.EqualFunc(was, is[:len(was)], func(a, b auth.FileRule) bool {
+			return a.MaxSize == b.MaxSize && slices.EqualFunc(a.Paths, b.Paths, func(x, y auth.PathGlob) bool { return x.String() == y.String() })
+		})
+	}
+	return gone(was.Upload, is.Upload) || gone(was.Download, is.Download) || gone(was.Remove, is.Remove) ||
+		gone(was.Rename, is.Rename) || gone(was.Mkdir, is.Mkdir) || gone(was.Chmod, is.Chmod)
 }
 
 // Drain lets nothing new start, tells everybody, and ends what is left when the context ends.

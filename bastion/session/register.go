@@ -23,6 +23,7 @@ type live struct {
 	principal *auth.Principal
 	target    target.Target
 	role      atomic.Pointer[auth.Role] // of the newest document
+	files     *auth.Files               // that a transfer was started with; the agent holds to them to its end
 	end       context.CancelCauseFunc   // with an *End
 	notice    func(text string)         // tells the client something; must not block
 	counted   bool                      // against the account's sessions

@@ -98,6 +98,9 @@ func (r *run) on(ctx context.Context, resolved route.Resolved) (bridge.Exit, err
 	defer cancel(nil)
 	l := &live{id: r.id, principal: r.login.Principal, target: resolved.Target, end: cancel, counted: true, notice: r.sayLater, changed: make(chan struct{}, 1)}
 	l.role.Store(resolved.Role)
+	if isTransfer {
+		l.files = &resolved.Role.Files
+	}
 	if err := r.service.live.enter(l); err != nil {
 		return bridge.Exit{}, limitText(err, resolved.Role)
 	}
@@ -124,6 +127,9 @@ func (r *run) on(ctx context.Context, resolved route.Resolved) (bridge.Exit, err
 		return bridge.Exit{}, err
 	}
 	argv, env := cmds.start(argv, r.environment(facts, shell, resolved.Role))
+	if shell != "" {
+		argv = fromHome(argv, facts)
+	}
 	rec, err := r.record(resolved.Role, shell)
 	if err != nil {
 		return bridge.Exit{}, err

@@ -63,7 +63,8 @@ const (
 )
 
 // Event is something that was done to a file, or refused. Open and Notice are no audit events: Open announces a
-// transfer, so that one whose server dies is not forgotten, and a Notice is a line for the client's eyes.
+// transfer, so that the bastion does not forget one whose helper, container or node dies, and a Notice is a line for the
+// client's eyes.
 type Event struct {
 	Type    string  `json:"type"`           // the audit event's type, or Open or Notice
 	ID      uint64  `json:"id,omitempty"`   // pairs an Open with the event that ends it

@@ -2,6 +2,7 @@ package docker
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -153,8 +154,8 @@ func (p *process) refused(ctx context.Context, program string, code int) error {
 	defer stop()
 	text, _ := io.ReadAll(io.LimitReader(p.stdout, 4<<10))
 	err := fmt.Errorf("docker: %q", text)
-	if start := (*runtime.StartError)(nil); errors.As(attachError(program, err), &start) {
-		return start
+	if known := attachError(program, err); errors.As(known, new(*runtime.StartError)) || bytes.Contains(text, []byte("cgroup")) || bytes.Contains(text, []byte("setns")) {
+		return known // with these words it is the node that fails, not the program
 	}
 	return &runtime.StartError{Program: program, Code: code, Err: err}
 }
