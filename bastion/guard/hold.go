@@ -24,7 +24,8 @@ const (
 	settleTime  = 500 * time.Millisecond // output that does not end
 	lookTime    = 100 * time.Millisecond // for which the node's word on a screen that looks like a program's counts
 	quickTime   = 100 * time.Millisecond // a command that keys wait for
-	readyTime   = 60 * time.Millisecond  // for a line editor to take the terminal
+	readyTime   = 60 * time.Millisecond  // for a line editor to take the terminal, where the node tells nothing
+	editorTime  = 300 * time.Millisecond // and where it tells
 	readyQuiet  = 3 * time.Millisecond
 	pollShort   = 2 * time.Millisecond
 	pollLong    = 50 * time.Millisecond
@@ -286,6 +287,17 @@ func (g *Guard) release(mark int) error {
 // flow forwards the held key as one that submits no command line.
 func (g *Guard) flow() error { return g.release(g.mark()) }
 
+// flowAway forwards the held key to a program, which has the keys before it too: the next line begins after them.
+func (g *Guard) flowAway() error {
+	if err := g.flow(); err != nil {
+		return err
+	}
+	g.mu.Lock()
+	g.tracker.Forget()
+	g.mu.Unlock()
+	return nil
+}
+
 // submit waits until it is known who reads the held key, and then has it judged or lets it flow.
 func (g *Guard) submit(ctx context.Context) error {
 	g.mu.Lock()
@@ -305,10 +317,10 @@ func (g *Guard) submit(ctx context.Context) error {
 		waited := time.Since(began)
 		switch who := g.reader(st, known); {
 		case who == aProgram && g.flows(st, waited):
-			return g.flow()
+			return g.flowAway()
 		case who == aProgram && !st.Canonical: // its ^C is a key like any other: it stays behind this one
 		case who == anAnswer && st.Reading && st.Unread == 0:
-			return g.flow()
+			return g.flowAway()
 		case g.promptDue() && waited < ownTime: // the gate's word may be on its way
 			g.hold()
 		case !known && g.promptDue():

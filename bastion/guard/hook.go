@@ -165,8 +165,9 @@ func (g *Guard) doubted() {
 // viaGate releases a submit key to a shell whose gate will tell the line before it runs. A line that the screen takes
 // for one that may not run is asked for first, so that no key is released on the gate's word alone.
 func (g *Guard) viaGate(ctx context.Context, key byte) error {
+	mark := g.mark()
+	g.echoed(ctx, mark)
 	g.mu.Lock()
-	mark := g.interrupts
 	shown := g.tracker.Pending()
 	continues, directory := g.hook.continues, g.hook.directory
 	g.mu.Unlock()
@@ -174,10 +175,13 @@ func (g *Guard) viaGate(ctx context.Context, key byte) error {
 		return g.flow() // the gate has every key that accepts a line
 	}
 	c := Command{Line: shown.Text, Before: continues, Shell: g.o.Shell, Directory: directory, Witness: Screen, Unsure: shown.Confidence != line.High, Unseen: shown.Secret}
-	if g.o.Gate.Shell() != gate.Fish && shown.Text != "" {
+	// Within a paste nothing can be asked, since a shell may take all of it for text: there only a line that is sure is denied.
+	if g.o.Gate.Shell() != gate.Fish && shown.Text != "" && (!g.pasting || !c.Unsure) {
 		if v := g.o.Decide(ctx, c); v.Action == auth.Deny && !v.Incomplete {
 			asked := c
-			if r, ok := g.ask(ctx, mark, answerTime); ok {
+			if g.pasting {
+				asked.Sure = true
+			} else if r, ok := g.ask(ctx, mark, answerTime); ok {
 				asked.Line, asked.Witness, asked.Unsure, asked.Unseen = r.Expanded, Gate, false, r.Truncated
 				asked.Sure = r.Text == shown.Text
 			} else {
@@ -195,10 +199,35 @@ func (g *Guard) viaGate(ctx context.Context, key byte) error {
 	return g.release(mark)
 }
 
-// ask has the gate tell the pending line without submitting it. A prompt is told before the line editor has taken the
-// terminal, which would show the keys until then.
+// echoed waits until the screen shows what was typed, so that it can bear witness; within a paste it may show nothing.
+func (g *Guard) echoed(ctx context.Context, mark int) {
+	g.mu.Lock()
+	settled := g.outputAt.After(g.keyAt) && time.Since(g.outputAt) > quietKnown
+	g.mu.Unlock()
+	if g.typed && !g.pasting && !settled {
+		g.calm(ctx, mark, g.lastKey(), settleTime)
+	}
+}
+
+// ready waits until the line editor has taken the terminal, which shows the keys as they are until then: a prompt is
+// told before that.
+func (g *Guard) ready(ctx context.Context, mark int) {
+	for began := time.Now(); g.mark() == mark && time.Since(began) < editorTime && ctx.Err() == nil && !g.closed(); {
+		st, known := g.state(ctx)
+		if !known {
+			g.await(ctx, readyTime, func() bool { return g.outputAt.After(g.hook.promptAt) && time.Since(g.outputAt) > readyQuiet })
+			return
+		}
+		if !st.Own || !st.Canonical && st.Reading {
+			return
+		}
+		g.await(ctx, pollShort, func() bool { return g.interrupts != mark })
+	}
+}
+
+// ask has the gate tell the pending line without submitting it.
 func (g *Guard) ask(ctx context.Context, mark int, d time.Duration) (gate.Report, bool) {
-	g.await(ctx, readyTime, func() bool { return g.outputAt.After(g.hook.promptAt) && time.Since(g.outputAt) > readyQuiet })
+	g.ready(ctx, mark)
 	g.mu.Lock()
 	g.hook.answer, g.hook.asked = nil, true
 	g.mu.Unlock()

@@ -115,8 +115,10 @@ func (g *Guard) settled(ctx context.Context) error {
 	if began.Equal(g.began) {
 		limit = startTime // the first prompt
 	}
-	if hooked {
-		g.await(ctx, time.Until(began.Add(limit)), over)
+	if hooked || g.gated() {
+		if g.await(ctx, time.Until(began.Add(limit)), over) && g.gated() {
+			g.ready(ctx, mark)
+		}
 		return ctx.Err()
 	}
 	g.calm(ctx, mark, began, time.Until(began.Add(limit)))

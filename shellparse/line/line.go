@@ -385,6 +385,12 @@ func (t *Tracker) Pending() Line {
 	return t.line(r)
 }
 
+// Forget tells that a program other than a shell has taken the keys so far.
+func (t *Tracker) Forget() {
+	t.queue, t.limbo, t.deferred = nil, nil, deferral{}
+	t.endEdit()
+}
+
 // Foreground tells what the node says: a shell has the terminal, whatever the screen looks like.
 func (t *Tracker) Foreground(shell bool) { t.told = shell }
 

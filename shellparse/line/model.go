@@ -247,6 +247,46 @@ func (m *model) shows() []rune {
 	return m.text
 }
 
+// lastShown is the last character that busybox shows as it is, where it knows that the terminal takes UTF-8; others are
+// question marks, one each.
+const lastShown = 767
+
+// showsElse is the other way to show the text; nil where there is none.
+func (m *model) showsElse() []rune {
+	if m.kind != busybox {
+		return nil
+	}
+	var out []rune
+	for i, r := range m.text {
+		if r <= lastShown || r >= rawByte && r <= rawByte+0xff {
+			continue
+		}
+		if out == nil {
+			out = append(out, m.text...)
+		}
+		out[i] = '?'
+	}
+	return out
+}
+
+// fits tells that a screen shows the model's text.
+func (m *model) fits(seen string) bool {
+	if matches(m.shows(), seen) {
+		return true
+	}
+	other := m.showsElse()
+	return other != nil && matches(other, seen)
+}
+
+// fitsEnd is how many bytes at the end of s show the model's text.
+func (m *model) fitsEnd(s string) int {
+	n := matchLen(s, m.shows())
+	if other := m.showsElse(); n == 0 && other != nil {
+		n = matchLen(s, other)
+	}
+	return n
+}
+
 // stepCooked is the kernel's own line discipline. A pseudo-terminal is not told that its bytes are UTF-8 unless someone
 // says so, and container runtimes do not: it erases a byte at a time, and one column for each.
 func (m *model) stepCooked(keys []byte) int {

@@ -26,6 +26,7 @@ import (
 type world struct {
 	*cluster
 	dir       string
+	document  string // the roles document, with KEY_name for the accounts' keys
 	addr      string // of the bastion's SSH listener
 	ops       string // of the bastion's health and metrics
 	agentOps  string
