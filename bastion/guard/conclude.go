@@ -155,7 +155,7 @@ func (g *Guard) row() (row, outputs int) {
 // gone verifies that the shell's line is empty again.
 func (g *Guard) gone(ctx context.Context, row, before int) bool {
 	g.mu.Lock()
-	alive := g.hook.state == atPrompt || g.hook.state == running && g.hook.continues != ""
+	alive := g.hook.state == atPrompt || g.hook.state == running && g.hook.more
 	prompts := g.hook.prompts
 	g.mu.Unlock()
 	if alive {
@@ -173,7 +173,7 @@ func (g *Guard) emptyByGate(ctx context.Context) bool {
 		r, ok := g.ask(ctx, g.mark(), clearTime)
 		if ok {
 			g.mu.Lock()
-			g.hook.continues = ""
+			g.hook.more, g.hook.continues = false, ""
 			if g.hook.state == running {
 				g.hook.state = atPrompt
 			}
@@ -207,7 +207,7 @@ func (g *Guard) refuseTold() error {
 // emptyByScreen looks for a new prompt with nothing behind it, and has the node say that the shell waits at it.
 func (g *Guard) emptyByScreen(ctx context.Context, row int) bool {
 	mark := g.mark()
-	if !g.calm(ctx, mark, g.lastKey(), clearTime) {
+	if !g.calm(ctx, mark, g.lastKey(), clearTime, clearTime) {
 		return false
 	}
 	g.mu.Lock()

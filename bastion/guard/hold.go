@@ -6,12 +6,13 @@ import (
 	"time"
 
 	"github.com/podbastion/podbastion/auth"
+	"github.com/podbastion/podbastion/bastion/guard/gate"
 	"github.com/podbastion/podbastion/shellparse/line"
 )
 
 // How long things are waited for.
 const (
-	answerTime  = time.Second            // the gate's answer
+	answerTime  = 3 * time.Second        // the gate's answer
 	pasteTime   = 30 * time.Millisecond  // the gate's word within a paste, whose line ends the shell may take as text
 	startTime   = 3 * time.Second        // a gate that was never heard
 	stateTime   = 2 * time.Second        // the node's answer
@@ -22,6 +23,7 @@ const (
 	quietBlind  = 40 * time.Millisecond  // without output, where the node tells nothing
 	againTime   = 120 * time.Millisecond // without output, where the line is not certain yet
 	settleTime  = 500 * time.Millisecond // output that does not end
+	busyTime    = 5 * time.Second        // a shell at work on the keys
 	lookTime    = 100 * time.Millisecond // for which the node's word on a screen that looks like a program's counts
 	quickTime   = 100 * time.Millisecond // a command that keys wait for
 	readyTime   = 60 * time.Millisecond  // for a line editor to take the terminal, where the node tells nothing
@@ -287,6 +289,23 @@ func (g *Guard) release(mark int) error {
 // flow forwards the held key as one that submits no command line.
 func (g *Guard) flow() error { return g.release(g.mark()) }
 
+// fishReads tells that fish's own `read`, which has the line editor and its keys, takes the held key. It is the gate
+// that says so; what a rule forbids by its name does not get past the screen all the same.
+func (g *Guard) fishReads(ctx context.Context) bool {
+	g.hold()
+	defer g.unhold()
+	mark := g.mark()
+	r, ok := g.ask(ctx, mark, ownTime)
+	if !ok || r.Function != "read" || g.mark() != mark {
+		return false
+	}
+	g.mu.Lock()
+	shown := g.tracker.Pending()
+	g.mu.Unlock()
+	v := g.o.Decide(ctx, Command{Line: shown.Text, Shell: g.o.Shell, Witness: Screen})
+	return v.Action != auth.Deny || v.Rule == ""
+}
+
 // flowAway forwards the held key to a program, which has the keys before it too: the next line begins after them.
 func (g *Guard) flowAway() error {
 	if err := g.flow(); err != nil {
@@ -303,7 +322,7 @@ func (g *Guard) submit(ctx context.Context) error {
 	g.mu.Lock()
 	key := g.queue[0]
 	g.mu.Unlock()
-	began, poll := time.Now(), pollShort
+	began, poll, asked := time.Now(), pollShort, false
 	for {
 		if g.gated() {
 			g.hold()
@@ -321,6 +340,11 @@ func (g *Guard) submit(ctx context.Context) error {
 		case who == aProgram && !st.Canonical: // its ^C is a key like any other: it stays behind this one
 		case who == anAnswer && st.Reading && st.Unread == 0:
 			return g.flowAway()
+		case !asked && g.promptDue() && g.o.Gate.Shell() == gate.Fish && st.Own && !st.Canonical && st.Reading && st.Unread == 0:
+			asked = true
+			if g.fishReads(ctx) {
+				return g.flowAway()
+			}
 		case g.promptDue() && waited < ownTime: // the gate's word may be on its way
 			g.hold()
 		case !known && g.promptDue():
@@ -372,7 +396,7 @@ func (g *Guard) viaPaste(ctx context.Context) error {
 func (g *Guard) gated() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.hook.state == atPrompt || g.hook.state == running && g.hook.continues != ""
+	return g.hook.state == atPrompt || g.hook.state == running && g.hook.more
 }
 
 // state asks the node.

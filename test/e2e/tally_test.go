@@ -15,7 +15,8 @@ type tally struct {
 
 func (sum *tally) add(t *testing.T, s *sitting) {
 	t.Helper()
-	var ran []string // what the log says that was let run
+	var ran []string          // what the log says that was let run
+	begun := map[string]int{} // what was let run of lines that were then denied
 	denials := 0
 	for i, e := range s.events {
 		line := fmt.Sprint(e["line"])
@@ -25,7 +26,10 @@ func (sum *tally) add(t *testing.T, s *sitting) {
 		sum.events++
 		if e["verdict"] == "deny" {
 			denials++
-			if !strings.Contains(line, "denied-") && !strings.HasSuffix(line, "touch") {
+			if at := strings.LastIndexByte(line, '\n'); at >= 0 {
+				begun[line[:at]]++
+			}
+			if !strings.Contains(line, "denied-") && !closes(line) {
 				sum.falseDenials++
 				t.Logf("%s, %s, %s: false denial of %q: %v", s.name, s.shell, s.mode, line, e)
 			}
@@ -35,6 +39,9 @@ func (sum *tally) add(t *testing.T, s *sitting) {
 			sum.unsure++
 			t.Logf("%s, %s, %s: not sure of %q: %v %v", s.name, s.shell, s.mode, line, e["witness"], e["reason"])
 		}
+		if line == "" && e["verdict"] == "warn" {
+			continue // an answer to a shell without a gate, whose echo was off
+		}
 		if i+1 < len(s.events) {
 			if next := fmt.Sprint(s.events[i+1]["line"]); strings.HasPrefix(next, line+"\n") && (!s.byRows() || s.events[i+1]["verdict"] == "deny") {
 				continue // the next one has it in it, or it went with the next one
@@ -42,7 +49,12 @@ func (sum *tally) add(t *testing.T, s *sitting) {
 		}
 		ran = append(ran, line)
 	}
-	truth := s.truth
+	var truth []string
+	for _, l := range s.truth {
+		if begun[l]--; begun[l] < 0 { // zsh remembers what it had of a line that was then interrupted
+			truth = append(truth, l)
+		}
+	}
 	if s.byRows() {
 		truth, ran = rows(truth), rows(ran)
 	}
@@ -61,6 +73,9 @@ func (sum *tally) add(t *testing.T, s *sitting) {
 	sum.denials += denials
 	t.Logf("%s, %s, %s, %s, slow %v: %d lines, %d missed, %d extra, %d forbidden acts, %d denials", s.name, s.shell, s.mode, s.style, s.slow, len(truth), missed, extra, s.forbid, denials)
 }
+
+// closes tells that a line is the end of a construct: what is left of one that was denied.
+func closes(line string) bool { return line == "}" || line == "done" || line == "end" }
 
 // byRows tells that the shell's history may hold the lines of one construct one by one.
 func (s *sitting) byRows() bool { return s.shell == "bash" || s.shell == "ash" }

@@ -172,7 +172,7 @@ func typingWorld(t *testing.T, sittings []*sitting, secret string) (*world, stri
 
 // rc is the shell's configuration: its prompt, and what makes the shell tell each line that it was given.
 func (s *sitting) rc(folder string) string {
-	file := filepath.Join(folder, "lines-"+s.name)
+	file := s.file(folder)
 	fancy := s.style == "fancy"
 	switch s.shell {
 	case "bash":
@@ -194,30 +194,50 @@ func (s *sitting) rc(folder string) string {
 		}
 		return rc
 	}
-	rc := "HISTFILE=" + file + "; HISTSIZE=1000"
+	rc := ""
 	if fancy {
-		rc += `; PS1='\033[1;35m\w\033[0m\n$ '`
+		rc += `PS1='\033[1;35m\w\033[0m\n$ '`
 	}
 	return rc
+}
+
+func (s *sitting) file(folder string) string { return filepath.Join(folder, "lines-"+s.name) }
+
+// remember takes what of a shown history is new since the last time that it was shown.
+func (s *sitting) remember(t *testing.T, shown string) {
+	var lines []string
+	for _, l := range regexp.MustCompile(`(?m)^ *\d+ (.*?)\r*$`).FindAllStringSubmatch(shown, -1) {
+		lines = append(lines, l[1])
+	}
+	for i := len(lines) - 2; i >= 0 && len(s.truth) > 0; i-- {
+		if lines[i] == "history" {
+			s.truth = append(s.truth, lines[i+1:]...)
+			return
+		}
+	}
+	if len(s.truth) > 0 {
+		t.Errorf("more lines than the history holds: %q", lines)
+	}
+	s.truth = append(s.truth, lines...)
 }
 
 // told reads what the shell wrote down.
 func (s *sitting) told(t *testing.T, folder string) []string {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(folder, "lines-"+s.name))
+	if s.shell == "ash" {
+		return append(s.truth, "exit")
+	}
+	data, err := os.ReadFile(s.file(folder))
 	if err != nil {
 		t.Errorf("%s: %v; it ended: %s", s.name, err, s.ended)
 	}
 	var lines []string
-	switch s.shell {
-	case "bash":
+	if s.shell == "bash" {
 		stamps := regexp.MustCompile(`(?m)^#\d{10}\n`)
 		for _, l := range stamps.Split(string(data), -1)[1:] {
 			lines = append(lines, strings.TrimSuffix(l, "\n"))
 		}
 		return lines
-	case "ash":
-		return strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")
 	}
 	return strings.Split(strings.TrimSuffix(string(data), "\x00"), "\x00")
 }
@@ -245,13 +265,13 @@ func (s *sitting) sit(t *testing.T, w *world, folder, secret string, seed uint64
 		_ = cmd.Wait()
 		_ = os.WriteFile("/tmp/typing-"+s.name+".out", []byte(strings.Join(d.log, "\n")), 0o600)
 	}()
-	if err := d.until(regexp.MustCompile(`[#$%>❯] `), 30*time.Second); err != nil {
+	if err := d.until(regexp.MustCompile(`[#$%>❯] `), 2*time.Minute); err != nil {
 		t.Errorf("no prompt: %v", err)
 		return
 	}
 	d.quiet()
-	who := &typist{r: rand.New(rand.NewPCG(20261125, seed)), shell: s.shell, folder: folder, secret: secret}
-	for range s.acts {
+	who := &typist{r: rand.New(rand.NewPCG(20261125, seed)), shell: s.shell, mode: s.mode, folder: folder, secret: secret}
+	for n := range s.acts {
 		a := who.next()
 		if a.denied {
 			s.forbid++
@@ -261,6 +281,12 @@ func (s *sitting) sit(t *testing.T, w *world, folder, secret string, seed uint64
 			t.Logf("in %s", w.dir)
 			t.Errorf("%s %q: %v; screen %q", a.kind, a.steps, err, d.since())
 			return
+		}
+		if s.shell == "ash" && (n%2 == 1 || n == s.acts-1) { // this one tells its history to its terminal only, and has a short one
+			if err := d.do(act{kind: "history", steps: []typing{{keys: "history" + enter}, {shown: `\d+ history\r*\n`}}}); err != nil {
+				t.Error(err)
+			}
+			s.remember(t, d.since())
 		}
 	}
 	_ = d.do(one("end", "exit"+enter)) // seen below
@@ -352,7 +378,7 @@ func (d *desk) do(a act) error {
 	defer func() { d.log = append(d.log, fmt.Sprintf("%s %q\n    %q", a.kind, a.steps, d.since())) }()
 	for _, s := range a.steps {
 		if s.shown != "" {
-			if err := d.until(regexp.MustCompile(s.shown), 20*time.Second); err != nil {
+			if err := d.until(regexp.MustCompile(s.shown), time.Minute); err != nil {
 				return err
 			}
 			d.quiet()

@@ -26,6 +26,7 @@ type typing struct {
 type typist struct {
 	r      *rand.Rand
 	shell  string
+	mode   string
 	folder string // where files of denied lines would be
 	secret string
 	n      int
@@ -38,7 +39,7 @@ const (
 )
 
 // programs are those that an allowlist needs for what a typist types.
-const programs = `ls, cat, echo, printf, grep, wc, head, tail, sort, pwd, cd, "true", seq, sleep, clear, read, sudo, id, stty, sh, awk, tr, date, test, basename, sed, set, su, find`
+const programs = `ls, cat, echo, printf, grep, wc, head, tail, sort, pwd, cd, "true", seq, sleep, clear, read, sudo, id, stty, sh, awk, tr, date, test, basename, sed, set, su, find, history`
 
 var words = []string{"alpha", "beta", "gamma", "delta.txt", "/etc/hosts", "--long-option=7", "x=1", "12345", "'single quoted'", `"double quoted"`, `esc\ aped`, `"a;b|c&d"`,
 	`'#not a comment'`, "über", "日本語", "ファイル名", "한국어", "🎉", "👨‍👩‍👧", "cafe\u0301", "naïve", "e\u0301\u0308", "~", "*", "$HOME", `"$HOME/x"`, "-n", "a,b", "=", "[z]", "%", "@"}
@@ -241,7 +242,11 @@ func (t *typist) program() act {
 // hidden types the secret where there is no echo.
 func (t *typist) hidden() act {
 	if t.shell == "ash" {
-		return act{kind: "hidden", steps: []typing{{keys: t.pick("printf Sec''ret:; read -s p; echo", "stty -echo; printf Sec''ret:; read p; stty echo; echo", "sh -c 'stty -echo; printf Sec\"\"ret:; read p; stty echo; echo'") + enter}, {keys: t.secret + enter, shown: "Secret:"}}}
+		ask := "sh -c 'stty -echo; printf Sec\"\"ret:; read p; stty echo; echo'"
+		if t.mode == "denylist" { // an allowlist does not let a shell without a gate have what cannot be seen
+			ask = t.pick(ask, "printf Sec''ret:; read -s p; echo", "stty -echo; printf Sec''ret:; read p; stty echo; echo")
+		}
+		return act{kind: "hidden", steps: []typing{{keys: ask + enter}, {keys: t.secret + enter, shown: "Secret:"}}}
 	}
 	ask := t.pick("sudo -k id", "sudo -k id", "sh -c 'stty -echo; printf Sec\"\"ret:; read p; stty echo; echo'", "su root -c id")
 	shown := "assword"
@@ -278,10 +283,10 @@ func (t *typist) forbidden() act {
 		"find /etc/hostname -exec touch " + file + " ';'" + enter,
 	}
 	if t.shell == "fish" {
-		keys = append(keys, "begin"+enter+"touch "+file+enter, "echo (touch "+file+")"+enter)
+		keys = append(keys, "begin"+enter+"touch "+file+enter+"end"+enter, "echo (touch "+file+")"+enter)
 	} else {
-		keys = append(keys, "{"+enter+"touch "+file+enter, "echo $(touch "+file+")"+enter, "t=touch; $t "+file+enter, "tou\\"+enter+"ch "+file+enter, "eval touch "+file+enter,
-			"for i in 1; do"+enter+"touch "+file+enter)
+		keys = append(keys, "{"+enter+"touch "+file+enter+"}"+enter, "echo $(touch "+file+")"+enter, "t=touch; $t "+file+enter, "tou\\"+enter+"ch "+file+enter, "eval touch "+file+enter,
+			"for i in 1; do"+enter+"touch "+file+enter+"done"+enter)
 	}
 	if t.shell != "ash" {
 		keys = append(keys, pasteOn+"touch "+file+"\necho pasted"+pasteOff+enter, pasteOn+"echo pasted\ntouch "+file+pasteOff+enter, "touch "+file+"\x15\x19"+enter)
