@@ -222,19 +222,20 @@ func (g *Guard) echoed(ctx context.Context, mark int) {
 }
 
 // ready waits until the line editor has taken the terminal, which shows the keys as they are until then: a prompt is
-// told before that.
-func (g *Guard) ready(ctx context.Context, mark int) {
+// told before that. True when the node has said that it waits for keys.
+func (g *Guard) ready(ctx context.Context, mark int) bool {
 	for began := time.Now(); g.mark() == mark && time.Since(began) < editorTime && ctx.Err() == nil && !g.closed(); {
 		st, known := g.state(ctx)
 		if !known {
 			g.await(ctx, readyTime, func() bool { return g.outputAt.After(g.hook.promptAt) && time.Since(g.outputAt) > readyQuiet })
-			return
+			return false
 		}
 		if !st.Own || !st.Canonical && st.Reading {
-			return
+			return st.Own
 		}
 		g.await(ctx, pollShort, func() bool { return g.interrupts != mark })
 	}
+	return false
 }
 
 // ask has the gate tell the pending line without submitting it.

@@ -104,11 +104,16 @@ func (g *Guard) settled(ctx context.Context) error {
 	defer g.unhold()
 	mark := g.mark()
 	over := func() bool { return g.interrupts != mark || len(g.reports) > 0 || g.hook.state == atPrompt }
+	waits := false
 	defer func() {
 		g.ran = time.Time{}
 		g.mu.Lock()
+		defer g.mu.Unlock()
+		if waits && g.interrupts == mark && began != g.began {
+			g.tracker.Concluded(g.last.Line)
+			return
+		}
 		g.tracker.Settle()
-		g.mu.Unlock()
 	}()
 	g.mu.Lock()
 	hooked, limit := g.hook.state == running && !g.hook.more || g.hook.state == starting, quickTime
@@ -116,13 +121,22 @@ func (g *Guard) settled(ctx context.Context) error {
 	if began.Equal(g.began) {
 		limit = startTime // the first prompt
 	}
+	if g.o.Terminal != nil {
+		limit = max(limit, awaitedTime)
+	}
 	if hooked || g.gated() {
-		if g.await(ctx, time.Until(began.Add(limit)), over) && g.gated() {
-			g.ready(ctx, mark)
+		for time.Since(began) < limit && ctx.Err() == nil && !g.closed() {
+			if g.await(ctx, pollLong, over) {
+				waits = g.gated() && g.ready(ctx, mark)
+				break
+			}
+			if st, known := g.state(ctx); !known && time.Since(began) > quickTime || known && st.Reading && st.Unread == 0 && (!st.Own || st.Canonical) {
+				break // a program's keys, or an answer
+			}
 		}
 		return ctx.Err()
 	}
-	g.calm(ctx, mark, began, time.Until(began.Add(limit)), 0)
+	waits = g.calm(ctx, mark, began, time.Until(began.Add(limit)), 0) && g.o.Terminal != nil
 	return ctx.Err()
 }
 

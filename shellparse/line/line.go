@@ -391,6 +391,15 @@ func (t *Tracker) Forget() {
 	t.endEdit()
 }
 
+// Concluded tells that a line was submitted as text and that whoever reads now waits for a new one: all keys so far are
+// behind it.
+func (t *Tracker) Concluded(text string) {
+	if _, accepts := boundary(t.queue); accepts && t.edit.started {
+		t.emit(reading{text: text, prompt: t.edit.prompt, matched: true}, t.announced())
+	}
+	t.Forget()
+}
+
 // Foreground tells what the node says: a shell has the terminal, whatever the screen looks like.
 func (t *Tracker) Foreground(shell bool) { t.told = shell }
 

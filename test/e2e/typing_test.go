@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -104,7 +105,12 @@ func TestGeneratedRun(t *testing.T) {
 }
 
 // actsOf is how much a sitting does.
-func actsOf(slow bool) int { return 12 }
+func actsOf(slow bool) int {
+	if slow {
+		return 50
+	}
+	return 65
+}
 
 // typingWorld has a container with bash, zsh and fish and one with ash, and a user, a role and an account for each
 // sitting. The secret is everybody's password. The folder is seen by the shells and by the test.
@@ -206,12 +212,12 @@ func (s *sitting) file(folder string) string { return filepath.Join(folder, "lin
 // remember takes what of a shown history is new since the last time that it was shown.
 func (s *sitting) remember(t *testing.T, shown string) {
 	var lines []string
-	for _, l := range regexp.MustCompile(`(?m)^ *\d+ (.*?)\r*$`).FindAllStringSubmatch(shown, -1) {
+	for _, l := range regexp.MustCompile(`(?m)^ {1,3}\d+ (.*?)\r*$`).FindAllStringSubmatch(shown, -1) {
 		lines = append(lines, l[1])
 	}
-	for i := len(lines) - 2; i >= 0 && len(s.truth) > 0; i-- {
-		if lines[i] == "history" {
-			s.truth = append(s.truth, lines[i+1:]...)
+	for i := len(lines) - 1; i > 0 && len(s.truth) > 0; i-- {
+		if i <= len(s.truth) && slices.Equal(lines[:i], s.truth[len(s.truth)-i:]) {
+			s.truth = append(s.truth, lines[i:]...)
 			return
 		}
 	}
@@ -375,7 +381,9 @@ func (d *desk) do(a act) error {
 	d.mu.Lock()
 	d.from = len(d.out)
 	d.mu.Unlock()
-	defer func() { d.log = append(d.log, fmt.Sprintf("%s %q\n    %q", a.kind, a.steps, d.since())) }()
+	defer func() {
+		d.log = append(d.log, fmt.Sprintf("%s %q\n    %q", a.kind, a.steps, d.since()))
+	}()
 	for _, s := range a.steps {
 		if s.shown != "" {
 			if err := d.until(regexp.MustCompile(s.shown), time.Minute); err != nil {
