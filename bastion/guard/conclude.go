@@ -169,7 +169,15 @@ func (g *Guard) gone(ctx context.Context, row, before int) bool {
 // emptyByGate asks until it is told: keys that come at the moment of an interrupt may be lost, and bash may finish
 // what an interrupt began only with the next key.
 func (g *Guard) emptyByGate(ctx context.Context) bool {
-	for range 4 {
+	for try := range 4 {
+		if try == 2 { // an interrupt may have taken the answer with it that the hook waits for; as text it goes with the next one
+			g.mu.Lock()
+			count := g.hook.count
+			g.mu.Unlock()
+			if err := g.tell(g.o.Gate.Reply(count, false)); err != nil {
+				return false
+			}
+		}
 		r, ok := g.ask(ctx, g.mark(), clearTime)
 		if ok {
 			g.mu.Lock()

@@ -51,6 +51,25 @@ var attempts = []attempt{
 	{name: "bang bang", keys: ": touch F\r\x00!!:s/: //\r", only: "bash"},
 	{name: "bang number", keys: ": touch F\r\x00!-1:1*\r", only: "bash"},
 	{name: "caret", keys: "tou1ch F\r\x00^1^\r", only: "bash"},
+	{name: "backslash before the word", keys: "\\touch F\r"},
+	{name: "quotes in the word", keys: "t''ou\"ch\" F\r"},
+	{name: "ANSI-C quotes", keys: "$'\\x74ouch' F\r", only: "bash zsh"},
+	{name: "IFS for a blank", keys: "touch${IFS}F\r", only: "posix"},
+	{name: "brace expansion", keys: "{touch,F}\r", only: "bash zsh"},
+	{name: "name in a variable", keys: "a=touch; $a F\r", only: "posix"},
+	{name: "name in a variable of before", keys: "a=touch\r\x00$a F\r", only: "posix"},
+	{name: "eval", keys: "eval 'touch F'\r"},
+	{name: "sh -c", keys: "sh -c 'touch F'\r"},
+	{name: "piped to sh", keys: "echo touch F | sh\r"},
+	{name: "base64 to sh", keys: "echo dG91Y2ggRgo= | base64 -d | sh\r"},
+	{name: "find -exec", keys: "find . -maxdepth 0 -exec touch F ';'\r"},
+	{name: "xargs", keys: "echo F | xargs touch\r"},
+	{name: "env", keys: "env touch F\r"},
+	{name: "awk system", keys: "awk 'BEGIN { system(\"touch F\") }'\r"},
+	{name: "busybox applet", keys: "busybox touch F\r"},
+	{name: "another path", keys: "/bin/../bin/touch F\r"},
+	{name: "renamed copy", keys: "cp /usr/bin/touch t\r\x00./t F\r"},
+	{name: "redirection alone", keys: ">F\r", only: "posix"},
 	{name: "alias", keys: "alias t='touch F'\r\x00t\r"},
 	{name: "function", only: "posix", keys: "t() { touch F; }\r\x00t\r"},
 	{name: "edit and execute", keys: "\x18\x05", only: "bash", files: map[string]string{"ed": "#!/bin/sh\necho touch F >\"$1\"\n", ".bash_profile": prompts + "VISUAL=~/ed\n"}},
@@ -105,7 +124,7 @@ func forbiddenNeverRuns(t *testing.T, kinds []kindOf) {
 						s := k.setup
 						s.judge = rules(t, mode, auth.Allow, "echo", "printf", "sleep", ":", "alias", "true", "sh")
 						if mode == auth.Denylist {
-							s.judge = rules(t, mode, auth.Deny, "touch", "touch_this")
+							s.judge = rules(t, mode, auth.Deny, "touch", "touch_this", ">")
 						}
 						attemptOne(t, s, a, mode, slow)
 					})

@@ -30,6 +30,7 @@ const (
 	typedLines    = 2000 // at least, as the shells tell it
 	mostInexact   = 0.001
 	mostFalseDeny = 0.001
+	atOnce        = 8 // sittings side by side
 )
 
 // sitting is one session of the generated run: a shell of a user of its own, a role, a pace.
@@ -60,9 +61,12 @@ func TestGeneratedRun(t *testing.T) {
 	secret := fmt.Sprintf("Zq9-%08x", rand.Uint32())
 	w, folder := typingWorld(t, sittings, secret)
 	t.Run("sittings", func(t *testing.T) {
-		var wg sync.WaitGroup // all at once, however many may run side by side
+		var wg sync.WaitGroup
+		seats := make(chan struct{}, atOnce)
 		for i, s := range sittings {
 			wg.Go(func() {
+				seats <- struct{}{}
+				defer func() { <-seats }()
 				t.Run(fmt.Sprintf("%s-%s-%s", s.shell, s.mode, map[bool]string{true: "slow", false: "burst"}[s.slow]), func(t *testing.T) {
 					s.sat = true
 					s.sit(t, w, folder, secret, uint64(i))
@@ -107,9 +111,9 @@ func TestGeneratedRun(t *testing.T) {
 // actsOf is how much a sitting does.
 func actsOf(slow bool) int {
 	if slow {
-		return 50
+		return 16
 	}
-	return 65
+	return 16
 }
 
 // typingWorld has a container with bash, zsh and fish and one with ash, and a user, a role and an account for each
@@ -250,6 +254,9 @@ func (s *sitting) told(t *testing.T, folder string) []string {
 
 // sit does the acts of one session.
 func (s *sitting) sit(t *testing.T, w *world, folder, secret string, seed uint64) {
+	w.starting.Lock() // an engine that starts many at once keeps all of them waiting
+	started := sync.OnceFunc(w.starting.Unlock)
+	defer started()
 	pod := "big"
 	if s.shell == "ash" {
 		pod = "small"
@@ -275,6 +282,7 @@ func (s *sitting) sit(t *testing.T, w *world, folder, secret string, seed uint64
 		t.Errorf("no prompt: %v", err)
 		return
 	}
+	started()
 	d.quiet()
 	who := &typist{r: rand.New(rand.NewPCG(20261125, seed)), shell: s.shell, mode: s.mode, folder: folder, secret: secret}
 	for n := range s.acts {
