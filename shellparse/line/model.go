@@ -1,5 +1,7 @@
 package line
 
+import "strings"
+
 // A model replays keys as one kind of line editor would take them. It is one of several guesses: which editor the shell
 // has, and how it is set up, shows only in whether a model's text is what the screen shows.
 type model struct {
@@ -273,6 +275,13 @@ func (m *model) showsElse() []rune {
 func (m *model) fits(seen string) bool {
 	if matches(m.shows(), seen) {
 		return true
+	}
+	if m.kind == busybox && strings.Contains(seen, "\n") {
+		// It breaks rows where it thinks that they end, which behind a prompt of wide characters is not where they do.
+		seen = strings.ReplaceAll(seen, "\n", "")
+		if matches(m.shows(), seen) {
+			return true
+		}
 	}
 	other := m.showsElse()
 	return other != nil && matches(other, seen)
