@@ -94,7 +94,9 @@ func (g *Guard) clear(ctx context.Context, d decision, v Verdict) error {
 	if err := g.notice(d, "denied", v); err != nil {
 		return err
 	}
+	began := time.Now()
 	if cleared, err := g.clearByGate(ctx); cleared || err != nil {
+		g.cleared(ctx, began)
 		return err
 	}
 	for try := range clearTries {
@@ -108,6 +110,7 @@ func (g *Guard) clear(ctx context.Context, d decision, v Verdict) error {
 			}
 		}
 		if g.gone(ctx, row, before) {
+			g.cleared(ctx, began)
 			return nil
 		}
 		if ctx.Err() != nil {
@@ -116,6 +119,14 @@ func (g *Guard) clear(ctx context.Context, d decision, v Verdict) error {
 	}
 	_ = g.show([]byte("\r\nbastion: the line could not be cleared; the session ends\r\n")) // it ends either way
 	return ErrNotCleared
+}
+
+// cleared waits until the prompt is there again, where the next line begins.
+func (g *Guard) cleared(ctx context.Context, began time.Time) {
+	g.calm(ctx, g.mark(), began, clearTime, clearTime)
+	g.mu.Lock()
+	g.tracker.Forget()
+	g.mu.Unlock()
 }
 
 // clearByGate has the hook empty a line that continues no other.
@@ -169,15 +180,7 @@ func (g *Guard) gone(ctx context.Context, row, before int) bool {
 // emptyByGate asks until it is told: keys that come at the moment of an interrupt may be lost, and bash may finish
 // what an interrupt began only with the next key.
 func (g *Guard) emptyByGate(ctx context.Context) bool {
-	for try := range 4 {
-		if try == 2 { // an interrupt may have taken the answer with it that the hook waits for; as text it goes with the next one
-			g.mu.Lock()
-			count := g.hook.count
-			g.mu.Unlock()
-			if err := g.tell(g.o.Gate.Reply(count, false)); err != nil {
-				return false
-			}
-		}
+	for range 4 {
 		r, ok := g.ask(ctx, g.mark(), clearTime)
 		if ok {
 			g.mu.Lock()

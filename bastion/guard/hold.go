@@ -12,23 +12,23 @@ import (
 
 // How long things are waited for.
 const (
-	answerTime  = 3 * time.Second        // the gate's answer
-	pasteTime   = 30 * time.Millisecond  // the gate's word within a paste, whose line ends the shell may take as text
-	startTime   = 3 * time.Second        // a gate that was never heard
-	stateTime   = 2 * time.Second        // the node's answer
-	rawTime     = 50 * time.Millisecond  // a program that reads keys one by one
-	ownTime     = 3 * time.Second        // the prompt of a shell whose gate tells every line
-	echoTime    = 150 * time.Millisecond // an echo that does not come
-	quietKnown  = 10 * time.Millisecond  // without output, once the shell is known to have read all keys
-	quietBlind  = 40 * time.Millisecond  // without output, where the node tells nothing
-	againTime   = 120 * time.Millisecond // without output, where the line is not certain yet
-	settleTime  = 500 * time.Millisecond // output that does not end
-	busyTime    = 5 * time.Second        // a shell at work on the keys
-	lookTime    = 100 * time.Millisecond // for which the node's word on a screen that looks like a program's counts
-	quickTime   = 100 * time.Millisecond // a command that keys wait for, where the node tells nothing
-	awaitedTime = time.Second            // and where it tells that nobody reads
-	readyTime   = 60 * time.Millisecond  // for a line editor to take the terminal, where the node tells nothing
-	editorTime  = 300 * time.Millisecond // and where it tells
+	answerTime  = 3 * time.Second         // the gate's answer
+	pasteTime   = 30 * time.Millisecond   // the gate's word within a paste, whose line ends the shell may take as text
+	startTime   = 3 * time.Second         // a gate that was never heard
+	stateTime   = 2 * time.Second         // the node's answer
+	rawTime     = 50 * time.Millisecond   // a program that reads keys one by one
+	ownTime     = 3 * time.Second         // the prompt of a shell whose gate tells every line
+	echoTime    = 150 * time.Millisecond  // an echo that does not come
+	quietKnown  = 10 * time.Millisecond   // without output, once the shell is known to have read all keys
+	quietBlind  = 40 * time.Millisecond   // without output, where the node tells nothing
+	againTime   = 120 * time.Millisecond  // without output, where the line is not certain yet
+	settleTime  = 1500 * time.Millisecond // output that does not end
+	busyTime    = 5 * time.Second         // a shell at work on the keys
+	lookTime    = 100 * time.Millisecond  // for which the node's word on a screen that looks like a program's counts
+	quickTime   = 100 * time.Millisecond  // a command that keys wait for, where the node tells nothing
+	awaitedTime = 2 * time.Second         // and where it tells that nobody reads
+	readyTime   = 60 * time.Millisecond   // for a line editor to take the terminal, where the node tells nothing
+	editorTime  = 300 * time.Millisecond  // and where it tells
 	readyQuiet  = 3 * time.Millisecond
 	pollShort   = 2 * time.Millisecond
 	pollLong    = 50 * time.Millisecond

@@ -127,7 +127,15 @@ func (t *typist) edited() act {
 	if t.shell == "bash" || t.shell == "zsh" {
 		keys = append(keys, "ehco "+n+"\x01\x1b[C\x1b[C\x14\x05 transposed", "echo "+n+" undone\x17\x1f", "echo "+n+" quoted\x16\tinsert")
 	}
-	return one("edited", t.pick(keys...)+enter)
+	return one("edited", t.keyed(t.pick(keys...))+enter)
+}
+
+// keyed has zsh's user press ^A, ^E and ^D where others have Home, End and Delete, which zsh does not know by itself.
+func (t *typist) keyed(keys string) string {
+	if t.shell != "zsh" {
+		return keys
+	}
+	return strings.NewReplacer(home, "\x01", end, "\x05", del, "\x04").Replace(keys)
 }
 
 // recalled runs a line of the history again, as it was or changed at its end.
@@ -291,5 +299,5 @@ func (t *typist) forbidden() act {
 	if t.shell != "ash" {
 		keys = append(keys, pasteOn+"touch "+file+"\necho pasted"+pasteOff+enter, pasteOn+"echo pasted\ntouch "+file+pasteOff+enter, "touch "+file+"\x15\x19"+enter)
 	}
-	return act{kind: "forbidden", denied: true, steps: []typing{{keys: t.pick(keys...)}}}
+	return act{kind: "forbidden", denied: true, steps: []typing{{keys: t.keyed(t.pick(keys...))}}}
 }
