@@ -107,7 +107,8 @@ func (g *Guard) told(ctx context.Context, r gate.Report) error {
 	g.mu.Unlock()
 	defer g.unhold()
 
-	if strings.TrimSpace(r.Text+r.Expanded) == "" && c.Before == "" && shown.Text == "" && !shown.Secret && !r.Truncated {
+	contradicted := shown.Confidence == line.High && strings.TrimSpace(shown.Text) != ""
+	if strings.TrimSpace(r.Text+r.Expanded) == "" && c.Before == "" && !contradicted && !r.Truncated {
 		return g.letRun(mark, r, Verdict{}, c) // an empty line is no command
 	}
 	c.Unsure = twice

@@ -51,7 +51,7 @@ func (sum *tally) add(t *testing.T, s *sitting) {
 	}
 	var truth []string
 	for _, l := range s.truth {
-		if begun[l]--; begun[l] < 0 { // zsh remembers what it had of a line that was then interrupted
+		if begun[l]--; begun[l] < 0 && strings.TrimSpace(l) != "" { // zsh remembers what it had of a line that was then interrupted
 			truth = append(truth, l)
 		}
 	}

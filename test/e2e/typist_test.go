@@ -93,7 +93,7 @@ func (t *typist) line() string {
 
 // next makes the next act.
 func (t *typist) next() act {
-	kinds := []func() act{t.plain, t.plain, t.plain, t.plain, t.plain, t.edited, t.edited, t.recalled, t.completed, t.continued, t.pasted, t.pasted, t.abandoned, t.burst, t.program, t.hidden, t.forbidden, t.forbidden}
+	kinds := []func() act{t.plain, t.plain, t.plain, t.plain, t.plain, t.edited, t.edited, t.recalled, t.completed, t.continued, t.pasted, t.pasted, t.abandoned, t.burst, t.burst, t.program, t.hidden, t.forbidden, t.forbidden}
 	return kinds[t.r.IntN(len(kinds))]()
 }
 
@@ -210,7 +210,7 @@ func (t *typist) pasted() act {
 		return one("pasted", text+enter)
 	}
 	var lines []string
-	for range 1 + t.r.IntN(3) {
+	for range 2 + t.r.IntN(4) {
 		lines = append(lines, t.line())
 	}
 	if t.shell == "ash" || t.r.IntN(3) == 0 {
@@ -228,7 +228,7 @@ func (t *typist) abandoned() act {
 // burst is several lines in one packet: what is typed ahead.
 func (t *typist) burst() act {
 	var b strings.Builder
-	for range 2 + t.r.IntN(4) {
+	for range 4 + t.r.IntN(5) {
 		b.WriteString(t.line() + enter)
 	}
 	if t.r.IntN(3) == 0 {
