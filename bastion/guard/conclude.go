@@ -86,6 +86,9 @@ func (g *Guard) outputCount() int {
 // clear takes a denied line away with the one key that every shell honours, verifies that it is gone, and tells why.
 func (g *Guard) clear(ctx context.Context, d decision, v Verdict) error {
 	g.pending, g.typed = "", false
+	g.mu.Lock()
+	right := g.tracker.RightPrompt()
+	g.mu.Unlock()
 	if g.discard = g.pasting; g.discard { // the rest of a paste belongs to the line
 		g.mu.Lock()
 		g.tracker.Keys([]byte(pasteEnd))
@@ -109,7 +112,7 @@ func (g *Guard) clear(ctx context.Context, d decision, v Verdict) error {
 				return err
 			}
 		}
-		if g.gone(ctx, row, before) {
+		if g.gone(ctx, row, before, right) {
 			g.cleared(ctx, began)
 			return nil
 		}
@@ -164,7 +167,7 @@ func (g *Guard) row() (row, outputs int) {
 }
 
 // gone verifies that the shell's line is empty again.
-func (g *Guard) gone(ctx context.Context, row, before int) bool {
+func (g *Guard) gone(ctx context.Context, row, before int, right string) bool {
 	g.mu.Lock()
 	alive := g.hook.state == atPrompt || g.hook.state == running && g.hook.more
 	prompts := g.hook.prompts
@@ -174,7 +177,7 @@ func (g *Guard) gone(ctx context.Context, row, before int) bool {
 		return g.emptyByGate(ctx)
 	}
 	g.await(ctx, clearTime, func() bool { return g.outputs != before })
-	return g.emptyByScreen(ctx, row)
+	return g.emptyByScreen(ctx, row, right)
 }
 
 // emptyByGate asks until it is told: keys that come at the moment of an interrupt may be lost, and bash may finish
@@ -215,17 +218,16 @@ func (g *Guard) refuseTold() error {
 	return nil
 }
 
-// emptyByScreen looks for a new prompt with nothing behind it, and has the node say that the shell waits at it.
-func (g *Guard) emptyByScreen(ctx context.Context, row int) bool {
+// emptyByScreen looks for a new prompt with nothing behind it but its right prompt, and has the node say that the shell waits at it.
+func (g *Guard) emptyByScreen(ctx context.Context, row int, right string) bool {
 	mark := g.mark()
 	if !g.calm(ctx, mark, g.lastKey(), clearTime, clearTime) {
 		return false
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	s := g.tracker.Screen()
-	at := s.Cursor()
-	return at.Line > row && s.Used(at.Line) <= at.Col
+	at := g.tracker.Screen().Cursor()
+	return at.Line > row && g.tracker.Bare(right)
 }
 
 // notice tells the user on their terminal. It begins on a row of its own.

@@ -39,7 +39,7 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 		return ctx.Err()
 	case key == endOfFile && (!g.typed || known && !st.Canonical):
 		return g.flow()
-	case strings.TrimSpace(shown.Text) == "" && !secret && (!g.typed || g.pending == "" && settled && shown.Confidence == line.High):
+	case strings.TrimSpace(shown.Text) == "" && !secret && (!g.typed || (key == '\r' || key == '\n') && g.pending == "" && settled && shown.Confidence == line.High):
 		return g.flow() // an empty line
 	}
 	c := Command{Line: shown.Text, Shell: g.o.Shell, Witness: Screen, Sure: settled && shown.Confidence == line.High, Directory: directory}
@@ -152,6 +152,7 @@ func (g *Guard) calm(ctx context.Context, mark int, since time.Time, limit, busy
 	deadline := time.Now().Add(limit)
 	patience := deadline.Add(busy)
 	echo := since.Add(echoTime) // keys that show nothing have no echo to wait for
+	poll := pollShort
 	for ctx.Err() == nil && !g.closed() && g.mark() == mark {
 		if time.Now().After(patience) {
 			return false
@@ -171,7 +172,8 @@ func (g *Guard) calm(ctx context.Context, mark int, since time.Time, limit, busy
 		case late && !working:
 			return false
 		case working:
-			g.await(ctx, pollShort, func() bool { return g.interrupts != mark })
+			g.await(ctx, poll, func() bool { return g.interrupts != mark })
+			poll = min(poll*3/2, pollLong/2)
 			continue
 		case known:
 			need = quietKnown // what the shell wrote before it waited may still be on its way
