@@ -371,12 +371,6 @@ func (t *Tracker) swallowed() bool {
 	return true
 }
 
-// Forget tells that all keys so far were a program's: no shell will read them.
-func (t *Tracker) Forget() {
-	t.queue, t.limbo = nil, nil
-	t.endEdit()
-}
-
 // Pending is the line that an accepting key would submit now, the echo of all keys having arrived.
 func (t *Tracker) Pending() Line {
 	if !t.edit.started {
@@ -389,6 +383,21 @@ func (t *Tracker) Pending() Line {
 	}
 	r := t.read(keys, t.lastRow(), true)
 	return t.line(r)
+}
+
+// Forget tells that a program other than a shell has taken the keys so far.
+func (t *Tracker) Forget() {
+	t.queue, t.limbo, t.deferred = nil, nil, deferral{}
+	t.endEdit()
+}
+
+// Concluded tells that a line was submitted as text and that whoever reads now waits for a new one: all keys so far are
+// behind it.
+func (t *Tracker) Concluded(text string) {
+	if _, accepts := boundary(t.queue); accepts && t.edit.started {
+		t.emit(reading{text: text, prompt: t.edit.prompt, matched: true}, t.announced())
+	}
+	t.Forget()
 }
 
 // Foreground tells what the node says: a shell has the terminal, whatever the screen looks like.
