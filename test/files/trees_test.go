@@ -103,7 +103,7 @@ func TestTrees(t *testing.T) {
 	w.pod(t, "readonly", "podbastion/static:test", "--read-only", "--tmpfs", "/tmp")
 	w.pod(t, "user", "podbastion/bash:test", "--user", "1000:1000")
 	w.serve(t)
-	places := []place{{"static", "", 1000}, {"bash", "", 10}, {"ash", "", 10}, {"readonly", "/tmp", 10}, {"user", "/tmp", 10}}
+	places := []place{{"static", "", 1000}, {"bash", "", 20}, {"ash", "", 20}, {"readonly", "/tmp", 20}, {"user", "/tmp", 20}}
 	for _, c := range w.transports(t) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

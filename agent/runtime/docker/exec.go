@@ -26,6 +26,7 @@ import (
 const (
 	grace = 300 * time.Millisecond // for processes to end after SIGHUP
 	drain = time.Second            // of waiting for output of a terminal whose program ended
+	start = time.Minute            // of waiting for an engine that has much to do; whoever waits can go
 	lost  = 3 * time.Second        // of an engine that cannot be asked before an execution counts as lost
 )
 
@@ -115,7 +116,7 @@ type process struct {
 
 // started waits until the engine says that the process runs, takes hold of it, and gives its terminal its first size.
 func (p *process) started(ctx context.Context, s runtime.Spec) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, start)
 	defer cancel()
 	word, spoke := p.spoke, false
 	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
