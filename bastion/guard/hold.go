@@ -312,11 +312,12 @@ func (g *Guard) submit(ctx context.Context) error {
 		waited := time.Since(began)
 		switch who := g.reader(st, known); {
 		case who == aProgram && g.flows(st, waited):
-			defer g.forget()
+			if !g.promptDue() { // else the gate's next prompt begins anew
+				defer g.forget()
+			}
 			return g.flow()
 		case who == aProgram && !st.Canonical: // its ^C is a key like any other: it stays behind this one
 		case who == anAnswer && st.Reading && st.Unread == 0:
-			defer g.forget()
 			return g.flow()
 		case g.promptDue() && waited < ownTime: // the gate's word may be on its way
 			g.hold()
