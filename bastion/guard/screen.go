@@ -125,6 +125,11 @@ func (g *Guard) settled(ctx context.Context) error {
 		g.await(ctx, time.Until(began.Add(limit)), over)
 		return ctx.Err()
 	}
+	for g.begins && time.Since(began) < settleTime { // the shell that starts another one may still be seen to wait
+		if st, known := g.state(ctx); !known || !st.Own || g.await(ctx, pollShort, over) || ctx.Err() != nil || g.closed() {
+			break
+		}
+	}
 	g.calm(ctx, mark, began, time.Until(began.Add(limit)))
 	return ctx.Err()
 }
