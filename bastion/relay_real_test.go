@@ -120,7 +120,7 @@ func TestInnerTerminals(t *testing.T) {
 				t.Run(start, func(t *testing.T) {
 					x := c.typing(t)
 					x.say("", "# ")
-					x.say(start+"\r", start)
+					x.say(start+"\r", "\x1b[?2004l") // it was let run
 					x.say("", "# ")
 					x.say("echo rea''dy\r", "ready")
 					name := fmt.Sprintf("/tmp/F%d", i)
