@@ -316,10 +316,13 @@ func (g *Guard) fishReads(ctx context.Context) bool {
 
 // flowAway forwards the held key to a program, which has the keys before it too: the next line begins after them.
 func (g *Guard) flowAway() error {
+	due := g.promptDue()
 	if err := g.flow(); err != nil {
 		return err
 	}
-	g.forget()
+	if !due { // else the gate's next prompt begins anew
+		g.forget()
+	}
 	return nil
 }
 

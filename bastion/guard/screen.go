@@ -142,6 +142,11 @@ func (g *Guard) settled(ctx context.Context) error {
 		}
 		return ctx.Err()
 	}
+	for g.begins && time.Since(began) < settleTime { // the shell that starts another one may still be seen to wait
+		if st, known := g.state(ctx); !known || !st.Own || g.await(ctx, pollShort, over) || ctx.Err() != nil || g.closed() {
+			break
+		}
+	}
 	waits = g.calm(ctx, mark, began, time.Until(began.Add(limit)), 0) && g.o.Terminal != nil
 	return ctx.Err()
 }

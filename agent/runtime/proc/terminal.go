@@ -205,10 +205,7 @@ func reads(pid int, terminal os.FileInfo) (bool, error) {
 	if reading || err != nil {
 		return reading, err
 	}
-	tasks, err := names(file(pid, "task"), maxGroup)
-	if err != nil || len(tasks) < 2 {
-		return false, nil // it ended, or was all of it
-	}
+	tasks, _ := names(file(pid, "task"), maxGroup) // none, where it has ended
 	for _, name := range tasks {
 		if task, err := strconv.Atoi(name); err == nil && task != pid {
 			if reading, err := threadReads(pid, task, terminal); reading || err != nil {
