@@ -63,7 +63,8 @@ func (g *Guard) step(ctx context.Context) error {
 	if g.discard {
 		g.discarded()
 	}
-	if awaited.IsZero() && g.ran.IsZero() && len(g.queue) > 0 {
+	editing := g.hook.editing && len(g.queue) > 0
+	if awaited.IsZero() && g.ran.IsZero() && len(g.queue) > 0 && !editing {
 		text = bytes.Clone(g.queue[:g.flowing()])
 		g.consume(len(text))
 	}
@@ -72,6 +73,9 @@ func (g *Guard) step(ctx context.Context) error {
 	switch {
 	case !awaited.IsZero():
 		return g.awaitGate(ctx, awaited)
+	case editing:
+		g.ran = time.Time{}
+		return g.edits(ctx)
 	case waiting && !g.ran.IsZero():
 		return g.settled(ctx)
 	case len(text) > 0:
