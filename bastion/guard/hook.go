@@ -235,8 +235,11 @@ func (g *Guard) ready(ctx context.Context, mark int) bool {
 			g.await(ctx, readyTime, func() bool { return g.outputAt.After(g.hook.promptAt) && time.Since(g.outputAt) > readyQuiet })
 			return false
 		}
-		if !st.Own || !st.Canonical && st.Reading {
-			return st.Own
+		if !st.Own {
+			return false
+		}
+		if !st.Canonical && st.Reading && !g.await(ctx, readyQuiet, func() bool { return time.Since(g.outputAt) < readyQuiet || g.interrupts != mark }) {
+			return true
 		}
 		g.await(ctx, pollShort, func() bool { return g.interrupts != mark })
 	}
