@@ -111,9 +111,9 @@ func TestGeneratedRun(t *testing.T) {
 // actsOf is how much a sitting does.
 func actsOf(slow bool) int {
 	if slow {
-		return 45
+		return 62
 	}
-	return 55
+	return 66
 }
 
 // typingWorld has a container with bash, zsh and fish and one with ash, and a user, a role and an account for each
