@@ -3,6 +3,7 @@ package guard
 import (
 	"bytes"
 	"context"
+	"strings"
 	"time"
 
 	"github.com/podbastion/podbastion/auth"
@@ -345,7 +346,7 @@ func (g *Guard) submit(ctx context.Context) error {
 		case who == aProgram && !st.Canonical: // its ^C is a key like any other: it stays behind this one
 		case who == anAnswer && st.Reading && st.Unread == 0:
 			return g.flowAway()
-		case !asked && g.promptDue() && g.o.Gate.Shell() == gate.Fish && st.Own && !st.Canonical && st.Reading && st.Unread == 0:
+		case !asked && g.promptDue() && g.o.Gate.Shell() == gate.Fish && strings.Contains(g.last.Line, "read") && st.Own && !st.Canonical && st.Reading && st.Unread == 0:
 			asked = true
 			if g.fishReads(ctx) {
 				return g.flowAway()

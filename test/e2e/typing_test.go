@@ -279,7 +279,7 @@ func (s *sitting) sit(t *testing.T, w *world, folder, secret string, seed uint64
 		_ = term.Close()
 		_ = cmd.Wait()
 		if t.Failed() {
-			_ = os.WriteFile(w.path("typed-"+s.name), []byte(strings.Join(d.log, "\n")), 0o600) // it helps, if it can be written
+			_ = os.WriteFile(w.path("typed-"+s.name), []byte(strings.ReplaceAll(strings.Join(d.log, "\n"), secret, "SECRET")), 0o600) // it helps, if it can be written
 		}
 	}()
 	if err := d.until(regexp.MustCompile(`[#$%>❯] `), 2*time.Minute); err != nil {
