@@ -3,6 +3,7 @@ package guard
 import (
 	"bytes"
 	"context"
+	"strings"
 	"time"
 
 	"github.com/podbastion/podbastion/auth"
@@ -63,7 +64,8 @@ func (g *Guard) step(ctx context.Context) error {
 	if g.discard {
 		g.discarded()
 	}
-	if awaited.IsZero() && g.ran.IsZero() && len(g.queue) > 0 {
+	editing := g.hook.editing && len(g.queue) > 0
+	if awaited.IsZero() && g.ran.IsZero() && len(g.queue) > 0 && !editing {
 		text = bytes.Clone(g.queue[:g.flowing()])
 		g.consume(len(text))
 	}
@@ -72,6 +74,9 @@ func (g *Guard) step(ctx context.Context) error {
 	switch {
 	case !awaited.IsZero():
 		return g.awaitGate(ctx, awaited)
+	case editing:
+		g.ran = time.Time{}
+		return g.edits(ctx)
 	case waiting && !g.ran.IsZero():
 		return g.settled(ctx)
 	case len(text) > 0:
@@ -349,7 +354,7 @@ func (g *Guard) submit(ctx context.Context) error {
 		case who == aProgram && !st.Canonical: // its ^C is a key like any other: it stays behind this one
 		case who == anAnswer && st.Reading && st.Unread == 0:
 			return g.flowAway()
-		case !asked && g.promptDue() && g.o.Gate.Shell() == gate.Fish && st.Own && !st.Canonical && st.Reading && st.Unread == 0:
+		case !asked && g.promptDue() && g.o.Gate.Shell() == gate.Fish && strings.Contains(g.last.Line, "read") && st.Own && !st.Canonical && st.Reading && st.Unread == 0:
 			asked = true
 			if g.fishReads(ctx) {
 				return g.flowAway()

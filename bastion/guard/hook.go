@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"bytes"
 	"context"
 	"strings"
 	"time"
@@ -38,6 +39,7 @@ type hook struct {
 	status    int
 	finished  bool // status is new
 	empty     bool // what runs is no command
+	editing   bool // an editor has the line, which is told when it is done
 }
 
 // reported is called with mu locked, in the order of the output.
@@ -55,6 +57,7 @@ func (g *Guard) reported(r gate.Report) {
 		}
 		h.state, h.more, h.continues, h.directory, h.status, h.doubt = atPrompt, false, "", r.Directory, r.Status, false
 		h.prompts++
+		h.editing = false
 		h.promptAt = time.Now()
 		if h.finished && g.o.Finished != nil {
 			g.push(r)
@@ -66,6 +69,7 @@ func (g *Guard) reported(r gate.Report) {
 		}
 		h.answer = &r
 	case gate.Line, gate.Ready:
+		h.editing = false
 		g.push(r)
 	default:
 		h.doubt = true
@@ -150,7 +154,7 @@ func (g *Guard) letRun(mark int, r gate.Report, v Verdict, c Command) error {
 		h.continues = c.Before + c.Line + "\n"
 	}
 	if r.Function == "edit" {
-		h.state = atPrompt // what was edited is told next
+		h.state, h.editing = atPrompt, true // what was edited is told next
 	}
 	g.mu.Unlock()
 	_, err := g.sendUnless(mark, g.o.Gate.Reply(r.Count, true), false)
@@ -231,12 +235,43 @@ func (g *Guard) ready(ctx context.Context, mark int) bool {
 			g.await(ctx, readyTime, func() bool { return g.outputAt.After(g.hook.promptAt) && time.Since(g.outputAt) > readyQuiet })
 			return false
 		}
-		if !st.Own || !st.Canonical && st.Reading {
-			return st.Own
+		if !st.Own {
+			return false
+		}
+		if !st.Canonical && st.Reading && !g.await(ctx, readyQuiet, func() bool { return time.Since(g.outputAt) < readyQuiet || g.interrupts != mark }) {
+			return true
 		}
 		g.await(ctx, pollShort, func() bool { return g.interrupts != mark })
 	}
 	return false
+}
+
+// edits forwards keys to the editor that has the line. When it is done the hook reads the terminal: keys wait for what it
+// tells.
+func (g *Guard) edits(ctx context.Context) error {
+	began := time.Now()
+	for ctx.Err() == nil && !g.closed() {
+		st, known := g.state(ctx)
+		switch {
+		case !known || !st.Own && st.Reading:
+			g.mu.Lock()
+			keys := bytes.Clone(g.queue)
+			g.consume(len(keys))
+			g.mu.Unlock()
+			return g.tell(keys)
+		case !st.Own:
+			began = time.Now()
+		case time.Since(began) > ownTime: // it was interrupted
+			g.mu.Lock()
+			g.hook.editing = false
+			g.mu.Unlock()
+			return nil
+		}
+		if g.await(ctx, pollLong/2, func() bool { return !g.hook.editing || len(g.reports) > 0 }) {
+			return nil
+		}
+	}
+	return ctx.Err()
 }
 
 // ask has the gate tell the pending line without submitting it.

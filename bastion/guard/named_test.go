@@ -202,6 +202,6 @@ func (w *world) quiet() {
 			return
 		}
 		last = now
-		time.Sleep(150 * time.Millisecond)
+		time.Sleep(250 * time.Millisecond)
 	}
 }
