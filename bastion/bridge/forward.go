@@ -7,7 +7,6 @@ import (
 	"io"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/podbastion/podbastion/auth/grant"
@@ -52,8 +51,6 @@ type forward struct {
 	// reason is what the agent said against it, if anything.
 	reason string
 	once   sync.Once
-
-	ended, done atomic.Bool // the other side ended its direction; we ended ours
 }
 
 func (f *forward) serve() {
@@ -69,9 +66,6 @@ func (f *forward) listen(s *spdy.Stream) {
 
 func (f *forward) Read(p []byte) (int, error) {
 	n, err := f.data.Read(p)
-	if errors.Is(err, io.EOF) {
-		f.ended.Store(true)
-	}
 	if err == nil || errors.Is(err, io.EOF) {
 		return n, err
 	}
@@ -102,19 +96,12 @@ func (f *forward) Write(p []byte) (int, error) {
 }
 
 // CloseWrite ends our direction.
-func (f *forward) CloseWrite() error {
-	f.done.Store(true)
-	return f.data.CloseWrite()
-}
+func (f *forward) CloseWrite() error { return f.data.CloseWrite() }
 
-// Close ends both directions. What is on the way is dropped, unless both have ended.
+// Close ends both directions.
 func (f *forward) Close() error {
 	f.once.Do(func() {
-		if f.ended.Load() && f.done.Load() {
-			f.conn.Close()
-		} else {
-			f.conn.abort()
-		}
+		f.conn.Close()
 		<-f.over
 		<-f.told
 	})

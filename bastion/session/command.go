@@ -31,7 +31,7 @@ func (r *run) argv(f bridge.Facts) (argv []string, shell string, err error) {
 		return []string{shell}, shell, nil
 	case Exec:
 		if shell != "" {
-			return []string{shell, "-c", r.request.Command}, shell, nil
+			return fromHome(shell, r.request.Command, f), shell, nil
 		}
 		argv, err := Words(r.request.Command)
 		if err != nil {
