@@ -14,13 +14,13 @@ import (
 // TestWordsAgainstShells compares what words turn into with what the shells themselves make of them.
 func TestWordsAgainstShells(t *testing.T) {
 	bits := []string{"a", "b", "x", `\`, `\\`, `'`, `"`, `''`, `""`, " ", "  ", `\ `, `$'`, `\x41`, `\101`, `\n`, `\'`, `\"`, "{", "}", "{a,b}", "{1..3}", "{01..3}", "{c..a}", ",", "-", "=", "#", "~x", "%", `\t`, "é", `\u00e9`, ".", "/", "@", ":", "^", "\\\n", "$", "!"}
-	random := rand.New(rand.NewPCG(1, 2)) // the same words in every run
 	for dialect, shell := range map[syntax.Dialect][]string{syntax.Bash: {"bash", "--norc"}, syntax.POSIX: {"dash"}, syntax.Zsh: {"zsh", "-f"}, syntax.Fish: {"fish", "--no-config"}} {
 		if _, err := exec.LookPath(shell[0]); err != nil {
 			t.Errorf("%s is not installed: %v", shell[0], err)
 			continue
 		}
 		compared := 0
+		random := rand.New(rand.NewPCG(1, 2)) // the same words for every shell and in every run
 		for range 400 {
 			text := "printf '%s\\n' ."
 			for range 1 + random.IntN(8) {
