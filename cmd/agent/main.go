@@ -10,6 +10,7 @@ import (
 
 	"github.com/podbastion/podbastion/agent/files"
 	"github.com/podbastion/podbastion/agent/reaper"
+	"github.com/podbastion/podbastion/internal/buildinfo"
 	"github.com/podbastion/podbastion/internal/cli"
 )
 
@@ -21,7 +22,7 @@ func program() cli.Program {
 			{Name: "serve", Args: "--config FILE", Help: "run the agent", Run: serve},
 			{Name: "pki", Args: "--dir DIR --node NODE…", Help: "make the certificates and the grant key that bastion and agents know each other by", Run: makePKI},
 			{Name: "config", Args: "", Help: "print every setting with its default", Run: configReference},
-			{Name: "version", Args: "", Help: "print the version", Run: version},
+			cli.Version(buildinfo.String("agent")),
 		},
 	}
 }

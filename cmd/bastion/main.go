@@ -10,6 +10,7 @@ import (
 
 	"github.com/podbastion/podbastion/agent/files"
 	"github.com/podbastion/podbastion/agent/reaper"
+	"github.com/podbastion/podbastion/internal/buildinfo"
 	"github.com/podbastion/podbastion/internal/cli"
 )
 
@@ -24,7 +25,7 @@ func program() cli.Program {
 			{Name: "explain", Args: "--roles ROLES --as ACCOUNT [--target CLUSTER/NS/POD[/CONTAINER]] [COMMAND]", Help: "show what an account may do and why", Run: explain},
 			{Name: "hash-password", Args: "", Help: "read a password and print its hash for the roles document", Run: hashPassword},
 			{Name: "config", Args: "", Help: "print every setting with its default", Run: configReference},
-			{Name: "version", Args: "", Help: "print the version", Run: version},
+			cli.Version(buildinfo.String("bastion")),
 		},
 	}
 }

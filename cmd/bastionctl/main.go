@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 
+	"github.com/podbastion/podbastion/internal/buildinfo"
 	"github.com/podbastion/podbastion/internal/cli"
 )
 
@@ -14,7 +15,7 @@ func program() cli.Program {
 		Statuses: "0 done; 1 failed; 2 wrong usage",
 		Commands: []cli.Command{
 			{Name: "parse", Args: "[FILE.cast]", Help: "print the command lines of a recording with keys as a JSON array; - or nothing is standard input", Run: parse},
-			{Name: "version", Args: "", Help: "print the version", Run: version},
+			cli.Version(buildinfo.String("bastionctl")),
 		},
 	}
 }

@@ -52,12 +52,15 @@ func Usage(format string, args ...any) error {
 	return &Error{Status: StatusUsage, Err: fmt.Errorf(format, args...)}
 }
 
-// NoArguments is what a command without arguments makes of some.
-func NoArguments(args []string) error {
-	if len(args) > 0 {
-		return Usage("takes no arguments")
-	}
-	return nil
+// Version is the command that prints a program's version.
+func Version(text string) Command {
+	return Command{Name: "version", Help: "print the version", Run: func(_ context.Context, args []string, out, _ io.Writer) error {
+		if len(args) > 0 {
+			return Usage("takes no arguments")
+		}
+		_, err := fmt.Fprintln(out, text)
+		return err
+	}}
 }
 
 // Run runs the command that args name and returns the exit status.
