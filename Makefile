@@ -45,6 +45,5 @@ vuln: ## asks the vulnerability database, where it can be reached
 clean:
 	rm -rf bin
 
-live: ## what is long and not clean yet: the guard in every shell and setting, Ansible's playbook in every way of transfer
+live: ## what is long and not clean yet: the guard in every shell and setting
 	go test -tags 'real live' -timeout 40m -run TestForbiddenNeverRunsInOtherShells ./bastion/guard
-	go test -tags 'real live' -timeout 40m -run TestAnsible ./test/files

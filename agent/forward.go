@@ -82,8 +82,10 @@ func (f *forwarder) PortForward(_ context.Context, _, _ string, port int32, stre
 	f.server.o.Metrics.forwards.Inc()
 	defer f.server.o.Metrics.forwards.Dec()
 	var both sync.WaitGroup
+	refused := false
 	both.Go(func() {
 		_, err := copyBuffer(c, stream)
+		refused = err != nil
 		if t, ok := c.(*net.TCPConn); ok && err == nil {
 			_ = t.CloseWrite()
 		} else {
@@ -96,6 +98,9 @@ func (f *forwarder) PortForward(_ context.Context, _, _ string, port int32, stre
 		_ = c.Close()
 	}
 	both.Wait()
+	if s, ok := stream.(interface{ Reset() error }); ok && refused {
+		_ = s.Reset() // else the library would wait with what is on its way, and hear of nothing more
+	}
 	return nil
 }
 

@@ -95,3 +95,16 @@ type Event struct {
 type Sink interface {
 	Append(ctx context.Context, e Event) error
 }
+
+// Begin hands an event to a sink and returns what waits until it is durable, so that several that are to be durable
+// before the same thing share one wait. A sink keeps the order in which they were begun. One that cannot do so is
+// waited for here.
+func Begin(ctx context.Context, s Sink, e Event) (wait func() error) {
+	if b, ok := s.(interface {
+		Begin(ctx context.Context, e Event) (wait func() error)
+	}); ok {
+		return b.Begin(ctx, e)
+	}
+	err := s.Append(ctx, e)
+	return func() error { return err }
+}

@@ -29,6 +29,9 @@ type Principal struct {
 	Fingerprint  string         // SHA256:… of the key or of the certificate's key; empty for passwords
 	CertID       string         // certificates: key id
 	CertSerial   uint64         // certificates
+	Authority    string         // certificates: SHA256:… of the authority's key that signed it
+	Names        []string       // certificates: all principals that it names
+	Password     *PasswordHash  // passwords: the hash that it fitted
 	ForceCommand string         // certificates: force-command critical option; replaces whatever was asked for
 	NoPTY        bool           // certificates without permit-pty
 	NoForward    bool           // certificates without permit-port-forwarding

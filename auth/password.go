@@ -50,6 +50,11 @@ func HashPassword(password string) (string, error) {
 	return h.String(), nil
 }
 
+// Equal tells whether two hashes are of the same password with the same salt; nil is equal to none.
+func (h *PasswordHash) Equal(other *PasswordHash) bool {
+	return h != nil && other != nil && h.String() == other.String()
+}
+
 // String is the PHC string.
 func (h *PasswordHash) String() string {
 	b64 := base64.RawStdEncoding

@@ -54,6 +54,8 @@ type Bastion struct {
 	feeder   Feeder
 	bridge   *bridge.Bridge
 	sessions *session.Service
+	verifier *verify.Verifier
+	throttle *throttle.Throttle
 	front    *sshd.Server
 	ssh, ops net.Listener // ops is nil when there is none
 }
@@ -156,10 +158,18 @@ func (b *Bastion) serving() error {
 		}
 		keys = append(keys, key)
 	}
-	verifier := verify.New(b.roles, verify.Options{})
+	b.verifier, b.throttle = verify.New(b.roles, verify.Options{}), throttle.New(throttle.Options{})
+	if err := b.verifier.Keep(b.c.state("codes")); err != nil {
+		return fmt.Errorf("bastion: state: %w", err)
+	}
+	if err := b.throttle.Keep(b.c.state("failures"), func(err error) {
+		b.log.WithError(err).Error("failed logins cannot be kept on the disk: a restart would forget them")
+	}); err != nil {
+		return fmt.Errorf("bastion: state: %w", err)
+	}
 	b.front = sshd.New(sshd.Options{
-		HostKeys: keys, Keys: verifier, Secrets: verifier, Passwords: func() bool { return b.roles.Current().UsesPasswords() },
-		Throttle: throttle.New(throttle.Options{}), Sessions: b.sessions, Audit: b.audit, Banner: b.c.SSH.Banner, Log: b.log,
+		HostKeys: keys, Keys: b.verifier, Secrets: b.verifier, Passwords: func() bool { return b.roles.Current().UsesPasswords() },
+		Throttle: b.throttle, Sessions: b.sessions, Audit: b.audit, Banner: b.c.SSH.Banner, Log: b.log,
 		Metrics: sshd.NewMetrics(b.registry),
 		Limits: sshd.Limits{
 			LoginGrace: b.c.SSH.LoginGrace, MaxConnections: b.c.SSH.MaxConnections, MaxPerSource: b.c.SSH.MaxPerSource,
@@ -277,6 +287,12 @@ func (b *Bastion) close() {
 	}
 	if b.bridge != nil {
 		b.bridge.Close()
+	}
+	if b.verifier != nil {
+		_ = b.verifier.Close() // what counts was synced
+	}
+	if b.throttle != nil {
+		_ = b.throttle.Close()
 	}
 	if b.audit != nil {
 		if err := b.audit.Close(); err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"time"
 
 	"github.com/podbastion/podbastion/internal/settings"
@@ -23,6 +24,7 @@ type Config struct {
 	Agents   AgentsConfig    `yaml:"agents"`
 	GrantKey string          `yaml:"grantKey" default:"grant.key" doc:"private ed25519 key (PEM) that signs grants; the agents hold its public half"`
 	Audit    AuditConfig     `yaml:"audit"`
+	State    string          `yaml:"state" doc:"folder of what a restart must not forget: used one-time codes, failed logins and lockouts; empty: state, beside audit.log"`
 	SSH      SSHConfig       `yaml:"ssh"`
 	Sessions SessionsConfig  `yaml:"sessions"`
 	Ops      string          `yaml:"ops" default:"127.0.0.1:2223" doc:"address of /healthz, /readyz and /metrics; empty for none"`
@@ -86,6 +88,14 @@ func LoadConfig(src settings.Source) (Config, error) {
 		return Config{}, fmt.Errorf("bastion: %w", err)
 	}
 	return c, c.check()
+}
+
+// state is a file in the state's folder.
+func (c Config) state(name string) string {
+	if c.State == "" {
+		return filepath.Join(filepath.Dir(c.Audit.Log), "state", name)
+	}
+	return filepath.Join(c.State, name)
 }
 
 // WriteReference prints every setting.

@@ -14,3 +14,6 @@ go test -tags real -run '^$' -bench 'LoginToExit|Logins' -benchtime 5s ./test/e2
 go test -tags real -run '^$' -bench Keystroke -benchtime 400x ./test/e2e
 go test -tags real -run '^$' -bench Bulk -benchtime 3x ./test/e2e
 go test -tags real -run '^$' -bench 'Idle' -benchtime 1x ./test/e2e
+go test -tags real -run '^$' -bench 'TransferBulk|TransferSmall' -benchtime 3x -timeout 60m ./test/files
+go test -tags real -run '^$' -bench 'TransferAnsible' -benchtime 2x -timeout 60m ./test/files
+go test -tags real -run '^$' -bench 'TransferMemory' -benchtime 1x -timeout 60m ./test/files

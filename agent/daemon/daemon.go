@@ -73,7 +73,7 @@ func New(c agent.Config, errOut io.Writer) (_ *Daemon, err error) {
 	if d.runtime, err = docker.New(c.Docker.Host, d.log.Warnf); err != nil {
 		return nil, err
 	}
-	if d.reaper, err = reaper.Start(d.log.Warnf); err != nil {
+	if d.reaper, err = reaper.Start(c.AuditLog+".open", d.log.Warnf); err != nil {
 		return nil, err
 	}
 	d.server = agent.New(agent.Options{

@@ -2,6 +2,7 @@ package files
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
@@ -17,13 +19,13 @@ import (
 	"github.com/podbastion/podbastion/agent/files/confine"
 	"github.com/podbastion/podbastion/agent/runtime"
 	"github.com/podbastion/podbastion/agent/runtime/proc"
-	"github.com/podbastion/podbastion/internal/filewire"
 )
 
 const (
 	pipeSize = 1 << 20
 	maxLine  = 128 << 10 // an event's; a path has at most 4 KiB
 	copySize = 256 << 10
+	together = 5 * time.Millisecond // events that come within pass in one frame
 )
 
 // Confined serves containers. Make one with NewConfined; it is safe for concurrent use.
@@ -115,34 +117,37 @@ func (c *Confined) attend(ctx context.Context, helper *os.Process, wait func() e
 	return nil
 }
 
-// relay passes events on, and ends those transfers that the helper began and did not live to end.
-func (c *Confined) relay(w io.Writer, r io.Reader) {
-	open := map[uint64]filewire.Event{}
-	sc := bufio.NewScanner(r)
-	sc.Buffer(make([]byte, 4<<10), maxLine)
-	lines := json.NewEncoder(w)
-	lines.SetEscapeHTML(false)
-	for sc.Scan() {
-		var e filewire.Event
-		if err := json.Unmarshal(sc.Bytes(), &e); err != nil || e.Type == "" {
-			c.log.WithField("text", sc.Text()).Warn("a files helper complains")
-			continue
+// relay passes events on, those of a short while together, and logs what is none. A file that is copied has two, and
+// each alone would cost as much on the way as the file's own packets.
+func (c *Confined) relay(w io.Writer, r *os.File) {
+	in, out := bufio.NewReaderSize(r, maxLine), bufio.NewWriterSize(w, maxLine)
+	var part []byte // of a line, when time was up
+	for {
+		if ready, _ := in.Peek(in.Buffered()); out.Buffered() > 0 && !bytes.Contains(ready, []byte{'\n'}) {
+			_ = r.SetReadDeadline(time.Now().Add(together)) // without, a line waits for the next
 		}
-		if e.Type == filewire.Open {
-			open[e.ID] = e
-			continue
+		line, err := in.ReadSlice('\n')
+		part = append(part, line...)
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded) && len(part) <= maxLine:
+			_ = r.SetReadDeadline(time.Time{})
+			err = out.Flush()
+		case err == nil && part[0] == '{' && json.Valid(part):
+			_, err = out.Write(part)
+			part = part[:0]
+		case len(part) > 0:
+			c.log.WithField("text", string(part)).Warn("a files helper complains")
+			part = part[:0]
+			if errors.Is(err, bufio.ErrBufferFull) || errors.Is(err, os.ErrDeadlineExceeded) {
+				err = nil
+			}
 		}
-		delete(open, e.ID)
-		if err := lines.Encode(e); err != nil {
-			_, _ = io.Copy(io.Discard, r) // nobody listens; the helper is being ended for it
+		if err != nil {
+			_ = r.SetReadDeadline(time.Time{})
+			_ = out.Flush()               // nobody listens then
+			_, _ = io.Copy(io.Discard, r) // the helper does not wait; it is being ended
 			return
 		}
-	}
-	if sc.Err() != nil {
-		_, _ = io.Copy(io.Discard, r)
-	}
-	for _, e := range open {
-		_ = lines.Encode(filewire.Event{Type: e.Kind, ID: e.ID, Path: e.Path, Outcome: filewire.Partial, Reason: "the transfer was cut off"})
 	}
 }
 

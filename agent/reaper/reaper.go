@@ -1,6 +1,7 @@
 // Package reaper ends what an agent that was killed left running. It is a small process beside the agent that is told
 // of every session over a pipe; when the pipe breaks while sessions are open, it ends their process trees and itself.
-// It knows sessions by name and first process, and no more.
+// Where both were killed at once, as when a container of the agent's ends, the next agent ends what the file of open
+// sessions names. It knows sessions by name and first process, and no more.
 package reaper
 
 import (
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/podbastion/podbastion/agent/runtime/proc"
+	"github.com/podbastion/podbastion/internal/journal"
 )
 
 // Command is the first argument that makes the agent's program a reaper.
@@ -44,24 +46,35 @@ func Main() {
 
 // reap follows the agent's lines, "+ SESSION PID START" and "- SESSION", until they end.
 func reap(r io.Reader) error {
-	open := map[string]proc.ID{}
+	open := sessions{}
 	sc := bufio.NewScanner(r)
 	sc.Buffer(make([]byte, maxLine), maxLine)
 	for sc.Scan() {
-		var op, session string
-		var id proc.ID
-		_, _ = fmt.Sscanf(sc.Text(), "%s %s %d %d", &op, &session, &id.PID, &id.Start) // "-" has two words
-		switch op {
-		case "+":
-			open[session] = id
-		case "-":
-			delete(open, session)
-		}
+		open.take(sc.Text())
 	}
 	return endAll(open)
 }
 
-func endAll(open map[string]proc.ID) error {
+// sessions are open sessions with their first processes.
+type sessions map[string]proc.ID
+
+func (s sessions) take(line string) {
+	var op, session string
+	var id proc.ID
+	_, _ = fmt.Sscanf(line, "%s %s %d %d", &op, &session, &id.PID, &id.Start) // "-" has two words
+	switch op {
+	case "+":
+		s[session] = id
+	case "-":
+		delete(s, session)
+	}
+}
+
+func opened(session string, id proc.ID) string {
+	return fmt.Sprintf("+ %s %d %d\n", session, id.PID, id.Start)
+}
+
+func endAll(open sessions) error {
 	slots := make(chan struct{}, atOnce)
 	errs := make(chan error, len(open))
 	for session, id := range open {
@@ -87,19 +100,60 @@ type Reaper struct {
 	log func(format string, args ...any)
 
 	mu   sync.Mutex // guards all below
-	open map[string]proc.ID
-	pipe *os.File  // to the process
-	cmd  *exec.Cmd // the process
+	open sessions
+	file *journal.Journal // of what is open; nil for none
+	pipe *os.File         // to the process
+	cmd  *exec.Cmd        // the process
 	done chan struct{}
 }
 
-// Start starts the process from the running program, which must call Main. log hears of trouble.
-func Start(log func(format string, args ...any)) (*Reaper, error) {
-	r := &Reaper{log: log, open: map[string]proc.ID{}}
+// Start starts the process from the running program, which must call Main. file is where open sessions are remembered,
+// empty for nowhere: what it names from before is ended first. log hears of trouble.
+func Start(file string, log func(format string, args ...any)) (*Reaper, error) {
+	r := &Reaper{log: log, open: sessions{}}
+	if file != "" {
+		if err := r.resume(file); err != nil {
+			return nil, err
+		}
+	}
 	if err := r.start(); err != nil {
+		r.forget()
 		return nil, err
 	}
 	return r, nil
+}
+
+// resume ends what an agent before this one left open.
+func (r *Reaper) resume(file string) error {
+	left := sessions{}
+	j, err := journal.Open(file, left.take)
+	if err != nil {
+		return fmt.Errorf("reaper: %w", err)
+	}
+	r.file = j
+	if len(left) > 0 {
+		r.log("reaper: ending %d sessions of an agent before this one", len(left))
+	}
+	if err := endAll(left); err != nil {
+		r.log("reaper: %v", err)
+	}
+	if err := j.Rewrite(r.list); err != nil {
+		r.forget()
+		return err
+	}
+	return nil
+}
+
+func (r *Reaper) list(w *bufio.Writer) {
+	for session, id := range r.open {
+		_, _ = w.WriteString(opened(session, id)) // w keeps its first error
+	}
+}
+
+func (r *Reaper) forget() {
+	if r.file != nil {
+		_ = r.file.Close()
+	}
 }
 
 func (r *Reaper) start() error {
@@ -130,7 +184,7 @@ func (r *Reaper) Watch(session string, root proc.ID) (done func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.open[session] = root
-	r.tell(fmt.Sprintf("+ %s %d %d\n", session, root.PID, root.Start))
+	r.tell(opened(session, root))
 	return func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -141,6 +195,7 @@ func (r *Reaper) Watch(session string, root proc.ID) (done func()) {
 
 // tell writes a line. A reaper that has died is replaced, and told of all that is open.
 func (r *Reaper) tell(line string) {
+	r.remember(line)
 	_ = r.pipe.SetWriteDeadline(time.Now().Add(time.Second))
 	if _, err := r.pipe.WriteString(line); err == nil {
 		return
@@ -152,10 +207,23 @@ func (r *Reaper) tell(line string) {
 		return
 	}
 	for session, id := range r.open {
-		if _, err := fmt.Fprintf(r.pipe, "+ %s %d %d\n", session, id.PID, id.Start); err != nil {
+		if _, err := r.pipe.WriteString(opened(session, id)); err != nil {
 			r.log("reaper: %v", err)
 			return
 		}
+	}
+}
+
+func (r *Reaper) remember(line string) {
+	if r.file == nil {
+		return
+	}
+	err := r.file.Append([]byte(line))
+	if err == nil && r.file.Grown() {
+		err = r.file.Rewrite(r.list)
+	}
+	if err != nil {
+		r.log("reaper: the file of open sessions: %v", err)
 	}
 }
 
@@ -165,4 +233,5 @@ func (r *Reaper) Close() {
 	defer r.mu.Unlock()
 	_ = r.pipe.Close()
 	<-r.done
+	r.forget()
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -30,7 +31,7 @@ func TestMain(m *testing.M) {
 }
 
 func pretendAgent(sessions []string) {
-	r, err := reaper.Start(func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) })
+	r, err := reaper.Start(os.Getenv("OPEN_SESSIONS"), func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) })
 	if err != nil {
 		panic(err)
 	}
@@ -105,8 +106,71 @@ func TestAgentKilled(t *testing.T) {
 	}
 }
 
+// Agent and reaper are killed together, as with their container: the next agent ends what they left.
+func TestBothKilled(t *testing.T) {
+	left, closed, later := "left-"+rand.Text(), "closed-"+rand.Text(), "later-"+rand.Text()
+	cmds := map[string]*exec.Cmd{}
+	for _, s := range []string{left, closed, later} {
+		cmds[s] = begin(t, s)
+		defer func() {
+			_ = proc.EndTree(context.Background(), s, proc.ID{}, 0)
+			_ = cmds[s].Wait()
+		}()
+	}
+	file := filepath.Join(t.TempDir(), "open")
+	agent := exec.Command("/proc/self/exe", "pretend-agent",
+		fmt.Sprintf("%s=%d", left, cmds[left].Process.Pid), fmt.Sprintf("%s=%d", closed, cmds[closed].Process.Pid))
+	agent.Env = append(os.Environ(), "OPEN_SESSIONS="+file)
+	agent.Stderr = os.Stderr
+	out, err := agent.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := agent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "ready\n" {
+		t.Fatalf("%q %v", line, err)
+	}
+	reapers := childrenOf(t, agent.Process.Pid)
+	if len(reapers) != 1 {
+		t.Fatalf("reapers: %v", reapers)
+	}
+	for _, pid := range []int{agent.Process.Pid, reapers[0]} { // stopped first, so that neither sees the other's end
+		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, pid := range []int{reapers[0], agent.Process.Pid} {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = agent.Wait()
+	if n := len(proc.Tree(left, proc.ID{})); n < 4 {
+		t.Fatalf("only %d processes are left, so there is nothing to see", n)
+	}
+	for range 2 { // the second time there is nothing to do
+		r, err := reaper.Start(file, t.Logf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := proc.Tree(left, proc.ID{}); len(got) > 0 {
+			t.Errorf("left behind: %+v", got)
+		}
+		if len(proc.Tree(closed, proc.ID{})) < 4 {
+			t.Error("what a session that had ended left on purpose was ended too")
+		}
+		r.Watch(later, proc.Identify(cmds[later].Process.Pid))()
+		r.Close()
+		if len(proc.Tree(later, proc.ID{})) < 4 {
+			t.Error("a session that was over was ended")
+		}
+	}
+}
+
 func TestReaperKilled(t *testing.T) {
-	r, err := reaper.Start(t.Logf)
+	r, err := reaper.Start("", t.Logf)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,15 +203,17 @@ func TestReaperKilled(t *testing.T) {
 }
 
 // children returns the reapers among this process's children.
-func children(t *testing.T) []int {
+func children(t *testing.T) []int { return childrenOf(t, os.Getpid()) }
+
+func childrenOf(t *testing.T, parent int) []int {
 	t.Helper()
-	tasks, err := os.ReadDir("/proc/self/task")
+	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", parent))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out []int
 	for _, task := range tasks {
-		data, _ := os.ReadFile("/proc/self/task/" + task.Name() + "/children")
+		data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/children", parent, task.Name()))
 		for _, f := range strings.Fields(string(data)) {
 			line, _ := os.ReadFile("/proc/" + f + "/cmdline")
 			if strings.Contains(string(line), "\x00"+reaper.Command+"\x00") {

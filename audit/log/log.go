@@ -152,21 +152,30 @@ func syncDirectory(dir string) error {
 
 // Append makes the event durable. When the context ends first, the event may yet be written: an error never means that
 // it is not in the log, only that nothing may rely on it.
-func (l *Log) Append(ctx context.Context, e audit.Event) error {
+func (l *Log) Append(ctx context.Context, e audit.Event) error { return l.Begin(ctx, e)() }
+
+// Begin hands the event in, behind those that were handed in before. The result waits for it as Append does; it is to
+// be called once.
+func (l *Log) Begin(ctx context.Context, e audit.Event) (wait func() error) {
 	bound(&e)
 	r := &request{event: e, done: make(chan error, 1)}
+	failed := func(err error) func() error { return func() error { return err } }
 	select {
 	case <-l.closing:
-		return ErrClosed
+		return failed(ErrClosed)
 	default:
 	}
 	select {
 	case l.requests <- r:
 	case <-l.closing:
-		return ErrClosed
+		return failed(ErrClosed)
 	case <-ctx.Done():
-		return fmt.Errorf("audit: log is too slow: %w", ctx.Err())
+		return failed(fmt.Errorf("audit: log is too slow: %w", ctx.Err()))
 	}
+	return func() error { return l.wait(ctx, r) }
+}
+
+func (l *Log) wait(ctx context.Context, r *request) error {
 	select {
 	case err := <-r.done:
 		return err

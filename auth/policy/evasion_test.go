@@ -13,7 +13,7 @@ const without = `
 mode: allowlist
 rules:
   - {id: tools, action: allow, programs: [awk, base64, bash, busybox, cat, chmod, cp, doas, echo, env, find, flock, ls, nice, nohup, nsenter, parallel, perl, printf, python3,
-      script, setsid, sh, ssh, stdbuf, strace, su, sudo, tee, time, timeout, unshare, watch, xargs, alias, eval, exec, trap, source, hash, complete, mapfile, coproc, chroot, git, tar, sed]}
+      screen, script, setsid, sh, ssh, tmux, stdbuf, strace, su, sudo, tee, time, timeout, unshare, watch, xargs, alias, eval, exec, trap, source, hash, complete, mapfile, coproc, chroot, git, tar, sed]}
 `
 
 // with forbids touch and nothing else.
@@ -116,6 +116,8 @@ var evasions = []evasion{
 	{name: "su -c", line: `su -c 'touch F'`},
 	{name: "su user -c", line: `su postgres -c 'touch F'`},
 	{name: "su - user -c", line: `su - postgres -c "touch F"`},
+	{name: "tmux new", line: `tmux new 'touch F'`, hidden: true},
+	{name: "screen", line: `screen -dm touch F`, hidden: true},
 	{name: "script -c", line: `script -qc 'touch F' /dev/null`},
 	{name: "ssh", line: `ssh host touch F`},
 	{name: "strace", line: `strace -f touch F`},

@@ -88,6 +88,10 @@ func (j *judge) words(c *syntax.Command) *rule {
 		}
 	case j.mode == auth.Denylist:
 		n.Action, n.Reason = auth.Allow, "no rule matches"
+		if r := j.renames(s); r != nil {
+			n.Action, n.Rule, n.Message, n.Sure = auth.Warn, r.ID, r.Message, false
+			n.Reason = "it may give another name to what rule " + r.ID + " is about"
+		}
 	case free(c):
 		n.Action, n.Reason = auth.Allow, "changes nothing but the shell itself"
 	default:
@@ -103,6 +107,28 @@ func (j *judge) words(c *syntax.Command) *rule {
 	j.add(n)
 	if r != nil && n.Action == auth.Allow {
 		return r
+	}
+	return nil
+}
+
+// copiers are programs that can give another name to a program.
+var copiers = []string{"cp", "mv", "ln", "link", "install"}
+
+// renames returns the rule against a program that a command copies or moves: under its new name no rule would know it.
+func (j *judge) renames(s *subject) *rule {
+	if !slices.Contains(copiers, s.name.base) {
+		return nil
+	}
+	for _, w := range s.words[1:] {
+		text, known := w.Known()
+		if !known {
+			continue
+		}
+		for _, r := range j.named[path.Base(text)] {
+			if r.Action == auth.Deny {
+				return r
+			}
+		}
 	}
 	return nil
 }

@@ -18,16 +18,21 @@
 // one failure, when the connection ends without a login. Passwords and one-time codes can be guessed: each counts, at
 // once and before it is checked, so that many connections at the same time gain nothing; a login takes it back.
 // Connection keeps these books for one connection.
+//
+// The books are in memory. Keep has them in a file as well, so that a restart forgets nothing.
 package throttle
 
 import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
-	"hash/maphash"
 	"net/netip"
 	"sync"
 	"time"
 
 	"github.com/podbastion/podbastion/auth"
+	"github.com/podbastion/podbastion/internal/journal"
 )
 
 // Options of a Throttle; zero values are the defaults.
@@ -64,9 +69,12 @@ type record struct {
 // Throttle keeps the books. It is safe for concurrent use.
 type Throttle struct {
 	options Options
-	seed    maphash.Seed
 
 	mu       sync.Mutex // guards all below
+	seed     [16]byte
+	journal  *journal.Journal // nil: the books are in memory only
+	failing  func(error)
+	broken   bool // the newest change is not in the journal
 	sources  *lru[*record]
 	pairs    *lru[*record]
 	accounts *lru[*record]
@@ -90,10 +98,12 @@ func New(o Options) *Throttle {
 	if o.Entries <= 0 {
 		o.Entries = 1 << 16
 	}
-	return &Throttle{
-		options: o, seed: maphash.MakeSeed(),
+	t := &Throttle{
+		options: o,
 		sources: newLRU[*record](o.Entries), pairs: newLRU[*record](o.Entries), accounts: newLRU[*record](o.Entries), trusted: newLRU[time.Time](o.Entries),
 	}
+	_, _ = rand.Read(t.seed[:]) // never fails; see crypto/rand
+	return t
 }
 
 // Source is what failures of an address are counted under.
@@ -131,24 +141,29 @@ func (t *Throttle) Succeeded(account auth.Account, source netip.Addr) {
 	now := t.options.Clock()
 	a, s, pair := t.keys(account, source)
 	t.trusted.put(pair, now)
+	lines := appendLine(nil, trustedBook, pair, &record{at: now})
+	defer func() { t.keep(lines) }()
 	p, ok := t.pairs.get(pair)
 	if !ok {
 		return
 	}
 	p.fade(now)
-	for _, r := range []*record{first(t.sources.get(s)), first(t.accounts.get(a))} {
-		if r != nil {
+	lessen := func(book *lru[*record], name string, k key) {
+		if r, ok := book.get(k); ok {
 			r.fade(now)
 			r.level = max(0, r.level-p.level)
+			lines = appendLine(lines, name, k, r)
 		}
 	}
+	lessen(t.sources, sourcesBook, s)
+	lessen(t.accounts, accountsBook, a)
 	t.pairs.drop(pair)
+	lines = appendLine(lines, forgottenBook, pair, &record{at: now})
 }
 
-func first(r *record, _ bool) *record { return r }
-
 func (t *Throttle) keys(account auth.Account, source netip.Addr) (a, s, pair key) {
-	h, p := maphash.String(t.seed, string(account)), Source(source)
+	sum := sha256.Sum256(append(t.seed[:len(t.seed):len(t.seed)], account...))
+	h, p := binary.BigEndian.Uint64(sum[:]), Source(source)
 	return key{account: h}, key{source: p}, key{account: h, source: p}
 }
 
@@ -200,7 +215,8 @@ func (t *Throttle) failed(account auth.Account, source netip.Addr) {
 	if r, ok := t.pairs.get(pair); ok && now.Before(r.locked) {
 		return
 	}
-	count := func(book *lru[*record], k key, lock float64) {
+	var lines []byte
+	count := func(book *lru[*record], name string, k key, lock float64) {
 		r, ok := book.get(k)
 		if !ok {
 			r = &record{at: now}
@@ -216,10 +232,12 @@ func (t *Throttle) failed(account auth.Account, source netip.Addr) {
 			r.level = lock / 2 // what is held against it once the lockout is over; it begins to fade then
 			r.at = r.locked
 		}
+		lines = appendLine(lines, name, k, r)
 	}
-	count(t.pairs, pair, lockOfPair)
-	count(t.sources, s, lockOfSource)
-	count(t.accounts, a, 0)
+	count(t.pairs, pairsBook, pair, lockOfPair)
+	count(t.sources, sourcesBook, s, lockOfSource)
+	count(t.accounts, accountsBook, a, 0)
+	t.keep(lines)
 }
 
 // fade forgets what is old enough.

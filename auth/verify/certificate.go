@@ -71,6 +71,7 @@ func (v *Verifier) certificate(p *auth.Principal, doc *auth.Document, c *auth.Cr
 	_, forward := cert.Extensions[permitForward]
 	p.Method, p.Fingerprint = auth.MethodCertificate, ssh.FingerprintSHA256(cert.Key)
 	p.CertID, p.CertSerial = cert.KeyId, cert.Serial
+	p.Authority, p.Names = ssh.FingerprintSHA256(cert.SignatureKey), slices.Clone(cert.ValidPrincipals)
 	if len(p.CertID) > maxKeyIDLength {
 		p.CertID = strings.ToValidUTF8(p.CertID[:maxKeyIDLength], "")
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"net/netip"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -118,8 +119,8 @@ func TestCertificatePrincipal(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := auth.Principal{Account: "alice", Method: auth.MethodCertificate, Fingerprint: fingerprint(key), CertID: strings.Repeat("é", 128),
-		CertSerial: 42, ForceCommand: "uptime -p", NoForward: true, Source: here}
-	if *p != want {
+		CertSerial: 42, Authority: fingerprint(ca.PublicKey()), Names: c.ValidPrincipals, ForceCommand: "uptime -p", NoForward: true, Source: here}
+	if !reflect.DeepEqual(*p, want) {
 		t.Errorf("principal %+v", *p)
 	}
 	// The key alone, without its certificate, is nobody's.

@@ -28,8 +28,7 @@ type used struct {
 }
 
 // Code checks a one-time code of the account's. A code is good once, and so is every older one: after a login the next
-// code has to be waited for. What was used is remembered in memory, so a restart forgets it; a code lives 90 seconds.
-// The same work is done for accounts that do not exist or have no secret.
+// code has to be waited for. What was used is on the disk before the code counts, where Keep was called. The same work is done for accounts that do not exist or have no secret.
 func (v *Verifier) Code(account auth.Account, code string) error {
 	credentials, known := v.source.Current().Credentials(account)
 	secret := decoySecret()
@@ -50,8 +49,11 @@ func (v *Verifier) Code(account auth.Account, code string) error {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if last, ok := v.codes[account]; ok && last.secret == secret && step <= last.step {
+	if v.spent(account, used{secret, step}) {
 		return fmt.Errorf("%w: used before", auth.ErrWrongCode)
+	}
+	if err := v.keep(account, used{secret, step}); err != nil {
+		return fmt.Errorf("%w: it cannot be remembered: %w", auth.ErrWrongCode, err)
 	}
 	v.codes[account] = used{secret: secret, step: step}
 	return nil

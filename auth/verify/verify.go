@@ -24,6 +24,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/podbastion/podbastion/auth"
+	"github.com/podbastion/podbastion/internal/journal"
 )
 
 // Source hands out the roles document in force. *auth.Source is one.
@@ -43,9 +44,11 @@ type Verifier struct {
 	clock  func() time.Time
 	hashes *semaphore.Weighted
 
-	mu    sync.Mutex
-	codes map[auth.Account]used // guarded by mu
-	decoy decoy                 // guarded by mu
+	mu      sync.Mutex // guards all below
+	codes   map[auth.Account]used
+	kept    map[string]keptCode // by hash of the account: what the journal holds
+	journal *journal.Journal    // nil: in memory only
+	decoy   decoy
 }
 
 type decoy struct {
@@ -61,7 +64,7 @@ func New(source Source, o Options) *Verifier {
 	if o.Hashes < 1 {
 		o.Hashes = 2
 	}
-	return &Verifier{source: source, clock: o.Clock, hashes: semaphore.NewWeighted(int64(o.Hashes)), codes: make(map[auth.Account]used)}
+	return &Verifier{source: source, clock: o.Clock, hashes: semaphore.NewWeighted(int64(o.Hashes)), codes: make(map[auth.Account]used), kept: make(map[string]keptCode)}
 }
 
 // SecondFactor says whether the account needs a code after its first credential. It is false for unknown accounts.
@@ -110,7 +113,7 @@ func (v *Verifier) Password(ctx context.Context, account auth.Account, password 
 	case !matches:
 		err = auth.ErrWrongPassword
 	}
-	return settle(doc, &auth.Principal{Account: account, Method: auth.MethodPassword, Source: source}, known, err)
+	return settle(doc, &auth.Principal{Account: account, Method: auth.MethodPassword, Source: source, Password: hash}, known, err)
 }
 
 // settle puts the reasons in order: an account that is not there, then what was wrong with the credential, then an

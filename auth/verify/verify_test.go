@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"reflect"
 	"testing"
 	"time"
 
@@ -57,7 +58,7 @@ func TestPublicKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := auth.Principal{Account: "alice", Method: auth.MethodKey, Fingerprint: fingerprint(key), ForceCommand: "uptime", NoPTY: true, Source: there}
-	if *p != want {
+	if !reflect.DeepEqual(*p, want) {
 		t.Errorf("principal %+v", *p)
 	}
 }
@@ -87,7 +88,14 @@ func TestPassword(t *testing.T) {
 			if !errors.Is(err, tt.want) || (p == nil) != (tt.want != nil) {
 				t.Fatalf("got %v, %v", p, err)
 			}
-			if p != nil && *p != (auth.Principal{Account: "alice", Method: auth.MethodPassword, Source: here}) {
+			if p == nil {
+				return
+			}
+			if !p.Password.Matches(tt.password) {
+				t.Error("the principal does not say which password it was")
+			}
+			p.Password = nil
+			if !reflect.DeepEqual(*p, auth.Principal{Account: "alice", Method: auth.MethodPassword, Source: here}) {
 				t.Errorf("principal %+v", *p)
 			}
 		})

@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/podbastion/podbastion/auth/grant"
 	"github.com/podbastion/podbastion/bastion/bridge/spdy"
@@ -145,7 +146,7 @@ func (b *Bridge) upgrade(ctx context.Context, t target.Target, path string, g gr
 		return nil, fmt.Errorf("bridge: node %s speaks %q, want %s", n.name, got, proto)
 	}
 	conn := spdy.New(&wholeWriter{rw, raw}, bufio.NewReader(rw))
-	return &link{conn, b.watch.add(raw, func() { _ = raw.Close() })}, nil
+	return &link{conn, raw, b.watch.add(raw, func() { _ = raw.Close() })}, nil
 }
 
 // wholeWriter has each frame that is written sent at once, however many TLS records it is.
@@ -169,6 +170,7 @@ type process struct {
 	bridge         *Bridge
 	start          Start
 	conn           *link
+	rest           time.Duration // how long Close waits for what the agent still has to say
 	stdin          io.WriteCloser
 	resize         *spdy.Stream
 	stdout, stderr *output
@@ -370,6 +372,16 @@ func (p *process) control(ctx context.Context, method, what string, body []byte)
 	return p.bridge.ask(ctx, p.start.Target, method, "/v1/sessions/"+url.PathEscape(p.start.Session)+what, g, body)
 }
 
+// wait waits for the word on the end, which comes behind everything else, but not for ever.
+func (p *process) wait(most time.Duration) {
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	select {
+	case <-p.ended:
+	case <-timer.C:
+	}
+}
+
 func (p *process) Close() error {
 	p.closeOnce.Do(func() {
 		select {
@@ -380,6 +392,8 @@ func (p *process) Close() error {
 			// Should the agent not hear this, it ends the session when it sees the connection go.
 			if _, err := p.control(ctx, http.MethodDelete, "", nil); err != nil && !errors.Is(err, ErrGone) {
 				p.closeErr = err
+			} else if p.rest > 0 {
+				p.wait(p.rest)
 			}
 		}
 		p.conn.Close()

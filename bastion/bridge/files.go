@@ -2,12 +2,16 @@ package bridge
 
 import (
 	"context"
+	"time"
 
 	"github.com/podbastion/podbastion/auth/grant"
 	"github.com/podbastion/podbastion/bastion/bridge/spdy"
 	"github.com/podbastion/podbastion/bastion/target"
 	"github.com/podbastion/podbastion/internal/filewire"
 )
+
+// restTimeout bounds the wait for the events of a session that is ended from here.
+const restTimeout = 3 * time.Second
 
 // FilesStart is one session of SFTP or scp with a container's files.
 type FilesStart struct {
@@ -37,7 +41,8 @@ func (b *Bridge) Files(ctx context.Context, s FilesStart) (Process, error) {
 		return nil, &LostError{err.Error()}
 	}
 	p := &process{
-		bridge: b, start: Start{Session: s.Session, Account: s.Account, Target: s.Target}, conn: conn, stdin: rawInput{streams[1]},
+		bridge: b, start: Start{Session: s.Session, Account: s.Account, Target: s.Target}, conn: conn, rest: restTimeout,
+		stdin: rawInput{streams[1]},
 		ended: make(chan struct{}), over: make(chan struct{}),
 	}
 	p.stdout = &output{p: p, stream: streams[2]}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/podbastion/podbastion/auth/grant"
@@ -51,6 +52,8 @@ type forward struct {
 	// reason is what the agent said against it, if anything.
 	reason string
 	once   sync.Once
+
+	ended, done atomic.Bool // the other side ended its direction; we ended ours
 }
 
 func (f *forward) serve() {
@@ -66,6 +69,9 @@ func (f *forward) listen(s *spdy.Stream) {
 
 func (f *forward) Read(p []byte) (int, error) {
 	n, err := f.data.Read(p)
+	if errors.Is(err, io.EOF) {
+		f.ended.Store(true)
+	}
 	if err == nil || errors.Is(err, io.EOF) {
 		return n, err
 	}
@@ -96,12 +102,19 @@ func (f *forward) Write(p []byte) (int, error) {
 }
 
 // CloseWrite ends our direction.
-func (f *forward) CloseWrite() error { return f.data.CloseWrite() }
+func (f *forward) CloseWrite() error {
+	f.done.Store(true)
+	return f.data.CloseWrite()
+}
 
-// Close ends both directions.
+// Close ends both directions. What is on the way is dropped, unless both have ended.
 func (f *forward) Close() error {
 	f.once.Do(func() {
-		f.conn.Close()
+		if f.ended.Load() && f.done.Load() {
+			f.conn.Close()
+		} else {
+			f.conn.abort()
+		}
 		<-f.over
 		<-f.told
 	})

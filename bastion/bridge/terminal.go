@@ -33,6 +33,7 @@ type TerminalState struct {
 	UnreadInput     int    `json:"unreadInput"`     // bytes; in canonical mode those of complete lines
 	Command         string `json:"command"`         // program of the group's leader, base name
 	Directory       string `json:"directory"`       // its working directory
+	Unsure          bool   `json:"unsure"`          // a shell may read the keys: which of several terminals gets them cannot be told
 }
 
 // TerminalConn answers questions about one session's terminal over a connection that stays open.

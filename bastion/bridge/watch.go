@@ -91,7 +91,21 @@ func (w *watch) look() {
 // link is a connection that is watched while it is served.
 type link struct {
 	*spdy.Conn
+	raw     net.Conn
 	unwatch func()
+}
+
+// abort ends the connection and drops what is still on the way. An orderly end would stand behind that: an agent whose
+// side is full would not hear of it for minutes.
+func (l *link) abort() {
+	c := l.raw
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	if t, ok := c.(interface{ SetLinger(seconds int) error }); ok {
+		_ = t.SetLinger(0) // closed already, if it fails
+	}
+	l.Close()
 }
 
 // Serve receives until the connection is over.

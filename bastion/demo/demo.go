@@ -153,7 +153,7 @@ func (d *Demo) serveAgent() error {
 	if d.audit, err = auditlog.Open(d.path("agent-audit.jsonl"), auditlog.Options{}); err != nil {
 		return err
 	}
-	if d.reaper, err = reaper.Start(d.log.Warnf); err != nil {
+	if d.reaper, err = reaper.Start(d.path("open-sessions"), d.log.Warnf); err != nil {
 		return err
 	}
 	o := agent.Options{

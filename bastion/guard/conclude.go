@@ -48,6 +48,7 @@ func (g *Guard) conclude(ctx context.Context, d decision, v Verdict) error {
 		}
 		g.last = d.command
 		g.replaced = g.replaced || v.Replaces
+		g.begins = v.StartsShell
 		g.ran = time.Now()
 		return d.run(v)
 	}
@@ -86,6 +87,9 @@ func (g *Guard) outputCount() int {
 // clear takes a denied line away with the one key that every shell honours, verifies that it is gone, and tells why.
 func (g *Guard) clear(ctx context.Context, d decision, v Verdict) error {
 	g.pending, g.typed = "", false
+	g.mu.Lock()
+	right := g.tracker.RightPrompt()
+	g.mu.Unlock()
 	if g.discard = g.pasting; g.discard { // the rest of a paste belongs to the line
 		g.mu.Lock()
 		g.tracker.Keys([]byte(pasteEnd))
@@ -94,7 +98,9 @@ func (g *Guard) clear(ctx context.Context, d decision, v Verdict) error {
 	if err := g.notice(d, "denied", v); err != nil {
 		return err
 	}
+	began := time.Now()
 	if cleared, err := g.clearByGate(ctx); cleared || err != nil {
+		g.cleared(ctx, began)
 		return err
 	}
 	for try := range clearTries {
@@ -107,7 +113,8 @@ func (g *Guard) clear(ctx context.Context, d decision, v Verdict) error {
 				return err
 			}
 		}
-		if g.gone(ctx, row, before) {
+		if g.gone(ctx, row, before, right) {
+			g.cleared(ctx, began)
 			return nil
 		}
 		if ctx.Err() != nil {
@@ -116,6 +123,14 @@ func (g *Guard) clear(ctx context.Context, d decision, v Verdict) error {
 	}
 	_ = g.show([]byte("\r\nbastion: the line could not be cleared; the session ends\r\n")) // it ends either way
 	return ErrNotCleared
+}
+
+// cleared waits until the prompt is there again, where the next line begins.
+func (g *Guard) cleared(ctx context.Context, began time.Time) {
+	g.calm(ctx, g.mark(), began, clearTime, clearTime)
+	g.mu.Lock()
+	g.tracker.Forget()
+	g.mu.Unlock()
 }
 
 // clearByGate has the hook empty a line that continues no other.
@@ -153,9 +168,9 @@ func (g *Guard) row() (row, outputs int) {
 }
 
 // gone verifies that the shell's line is empty again.
-func (g *Guard) gone(ctx context.Context, row, before int) bool {
+func (g *Guard) gone(ctx context.Context, row, before int, right string) bool {
 	g.mu.Lock()
-	alive := g.hook.state == atPrompt || g.hook.state == running && g.hook.continues != ""
+	alive := g.hook.state == atPrompt || g.hook.state == running && g.hook.more
 	prompts := g.hook.prompts
 	g.mu.Unlock()
 	if alive {
@@ -163,7 +178,11 @@ func (g *Guard) gone(ctx context.Context, row, before int) bool {
 		return g.emptyByGate(ctx)
 	}
 	g.await(ctx, clearTime, func() bool { return g.outputs != before })
-	return g.emptyByScreen(ctx, row)
+	empty := g.emptyByScreen(ctx, row, right)
+	if empty {
+		g.forget()
+	}
+	return empty
 }
 
 // emptyByGate asks until it is told: keys that come at the moment of an interrupt may be lost, and bash may finish
@@ -173,7 +192,7 @@ func (g *Guard) emptyByGate(ctx context.Context) bool {
 		r, ok := g.ask(ctx, g.mark(), clearTime)
 		if ok {
 			g.mu.Lock()
-			g.hook.continues = ""
+			g.hook.more, g.hook.continues = false, ""
 			if g.hook.state == running {
 				g.hook.state = atPrompt
 			}
@@ -204,17 +223,16 @@ func (g *Guard) refuseTold() error {
 	return nil
 }
 
-// emptyByScreen looks for a new prompt with nothing behind it, and has the node say that the shell waits at it.
-func (g *Guard) emptyByScreen(ctx context.Context, row int) bool {
+// emptyByScreen looks for a new prompt with nothing behind it but its right prompt, and has the node say that the shell waits at it.
+func (g *Guard) emptyByScreen(ctx context.Context, row int, right string) bool {
 	mark := g.mark()
-	if !g.calm(ctx, mark, g.lastKey(), clearTime) {
+	if !g.calm(ctx, mark, g.lastKey(), clearTime, clearTime) {
 		return false
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	s := g.tracker.Screen()
-	at := s.Cursor()
-	return at.Line > row && s.Used(at.Line) <= at.Col
+	at := g.tracker.Screen().Cursor()
+	return at.Line > row && g.tracker.Bare(right)
 }
 
 // notice tells the user on their terminal. It begins on a row of its own.

@@ -65,6 +65,7 @@ type State struct {
 	Directory       string // its working directory
 	Reading         bool   // it waits for keys
 	Unread          int    // bytes that nobody has read yet
+	Unsure          bool   // the keys may be another's, whom the node cannot tell apart
 }
 
 // Terminal tells the state now.
@@ -136,6 +137,7 @@ type Guard struct {
 	pasted   []byte // keys of this paste
 	inserts  bool   // the shell takes line ends of this paste as text
 	discard  bool   // the rest of this paste is dropped
+	begins   bool   // the newest line that was let run starts a shell
 	replaced bool   // the session's own shell may have become another one
 	pending  string // lines that the next one continues, as the screen path knows them
 	prompt   string // the prompt before the first of them

@@ -225,9 +225,13 @@ func (w *world) wait(what string, cond func() bool) {
 			return
 		}
 		if time.Now().After(deadline) {
+			w.guard.mu.Lock()
+			inside := fmt.Sprintf("hook %+v, queue %q, ran %v", w.guard.hook, w.guard.queue, w.guard.ran)
+			w.guard.mu.Unlock()
+			state, err := (&node{tty: w.tty, pid: w.pid}).State(context.Background())
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			w.t.Fatalf("no %s; screen %q; events %+v", what, w.screen.String(), w.events)
+			w.t.Fatalf("no %s; screen %q; guard: %s; node: %+v %v; events %+v", what, w.screen.String(), inside, state, err, w.events)
 		}
 		select {
 		case <-w.changed:

@@ -3,28 +3,33 @@ package guard
 import (
 	"bytes"
 	"context"
+	"strings"
 	"time"
 
 	"github.com/podbastion/podbastion/auth"
+	"github.com/podbastion/podbastion/bastion/guard/gate"
 	"github.com/podbastion/podbastion/shellparse/line"
 )
 
 // How long things are waited for.
 const (
-	answerTime  = time.Second            // the gate's answer
-	pasteTime   = 30 * time.Millisecond  // the gate's word within a paste, whose line ends the shell may take as text
-	startTime   = 3 * time.Second        // a gate that was never heard
-	stateTime   = 2 * time.Second        // the node's answer
-	rawTime     = 50 * time.Millisecond  // a program that reads keys one by one
-	ownTime     = time.Second            // the prompt of a shell whose gate tells every line
-	echoTime    = 150 * time.Millisecond // an echo that does not come
-	quietKnown  = 10 * time.Millisecond  // without output, once the shell is known to have read all keys
-	quietBlind  = 40 * time.Millisecond  // without output, where the node tells nothing
-	againTime   = 120 * time.Millisecond // without output, where the line is not certain yet
-	settleTime  = 500 * time.Millisecond // output that does not end
-	lookTime    = 100 * time.Millisecond // for which the node's word on a screen that looks like a program's counts
-	quickTime   = 100 * time.Millisecond // a command that keys wait for
-	readyTime   = 60 * time.Millisecond  // for a line editor to take the terminal
+	answerTime  = 3 * time.Second         // the gate's answer
+	pasteTime   = 30 * time.Millisecond   // the gate's word within a paste, whose line ends the shell may take as text
+	startTime   = 3 * time.Second         // a gate that was never heard
+	stateTime   = 2 * time.Second         // the node's answer
+	rawTime     = 50 * time.Millisecond   // a program that reads keys one by one
+	ownTime     = 3 * time.Second         // the prompt of a shell whose gate tells every line
+	echoTime    = 150 * time.Millisecond  // an echo that does not come
+	quietKnown  = 10 * time.Millisecond   // without output, once the shell is known to have read all keys
+	quietBlind  = 40 * time.Millisecond   // without output, where the node tells nothing
+	againTime   = 120 * time.Millisecond  // without output, where the line is not certain yet
+	settleTime  = 1500 * time.Millisecond // output that does not end
+	busyTime    = 5 * time.Second         // a shell at work on the keys
+	lookTime    = 100 * time.Millisecond  // for which the node's word on a screen that looks like a program's counts
+	quickTime   = 100 * time.Millisecond  // a command that keys wait for, where the node tells nothing
+	awaitedTime = 2 * time.Second         // and where it tells that nobody reads
+	readyTime   = 60 * time.Millisecond   // for a line editor to take the terminal, where the node tells nothing
+	editorTime  = 300 * time.Millisecond  // and where it tells
 	readyQuiet  = 3 * time.Millisecond
 	pollShort   = 2 * time.Millisecond
 	pollLong    = 50 * time.Millisecond
@@ -59,7 +64,8 @@ func (g *Guard) step(ctx context.Context) error {
 	if g.discard {
 		g.discarded()
 	}
-	if awaited.IsZero() && g.ran.IsZero() && len(g.queue) > 0 {
+	editing := g.hook.editing && len(g.queue) > 0
+	if awaited.IsZero() && g.ran.IsZero() && len(g.queue) > 0 && !editing {
 		text = bytes.Clone(g.queue[:g.flowing()])
 		g.consume(len(text))
 	}
@@ -68,6 +74,9 @@ func (g *Guard) step(ctx context.Context) error {
 	switch {
 	case !awaited.IsZero():
 		return g.awaitGate(ctx, awaited)
+	case editing:
+		g.ran = time.Time{}
+		return g.edits(ctx)
 	case waiting && !g.ran.IsZero():
 		return g.settled(ctx)
 	case len(text) > 0:
@@ -286,12 +295,48 @@ func (g *Guard) release(mark int) error {
 // flow forwards the held key as one that submits no command line.
 func (g *Guard) flow() error { return g.release(g.mark()) }
 
+// forget drops what the line model has of keys that a program took.
+func (g *Guard) forget() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.tracker.Forget()
+}
+
+// fishReads tells that fish's own `read`, which has the line editor and its keys, takes the held key. It is the gate
+// that says so; what a rule forbids by its name does not get past the screen all the same.
+func (g *Guard) fishReads(ctx context.Context) bool {
+	g.hold()
+	defer g.unhold()
+	mark := g.mark()
+	r, ok := g.ask(ctx, mark, ownTime)
+	if !ok || r.Function != "read" || g.mark() != mark {
+		return false
+	}
+	g.mu.Lock()
+	shown := g.tracker.Pending()
+	g.mu.Unlock()
+	v := g.o.Decide(ctx, Command{Line: shown.Text, Shell: g.o.Shell, Witness: Screen})
+	return v.Action != auth.Deny || v.Rule == ""
+}
+
+// flowAway forwards the held key to a program, which has the keys before it too: the next line begins after them.
+func (g *Guard) flowAway() error {
+	due := g.promptDue()
+	if err := g.flow(); err != nil {
+		return err
+	}
+	if !due { // else the gate's next prompt begins anew
+		g.forget()
+	}
+	return nil
+}
+
 // submit waits until it is known who reads the held key, and then has it judged or lets it flow.
 func (g *Guard) submit(ctx context.Context) error {
 	g.mu.Lock()
 	key := g.queue[0]
 	g.mu.Unlock()
-	began, poll := time.Now(), pollShort
+	began, poll, asked := time.Now(), pollShort, false
 	for {
 		if g.gated() {
 			g.hold()
@@ -305,10 +350,15 @@ func (g *Guard) submit(ctx context.Context) error {
 		waited := time.Since(began)
 		switch who := g.reader(st, known); {
 		case who == aProgram && g.flows(st, waited):
-			return g.flow()
+			return g.flowAway()
 		case who == aProgram && !st.Canonical: // its ^C is a key like any other: it stays behind this one
 		case who == anAnswer && st.Reading && st.Unread == 0:
-			return g.flow()
+			return g.flowAway()
+		case !asked && g.promptDue() && g.o.Gate.Shell() == gate.Fish && strings.Contains(g.last.Line, "read") && st.Own && !st.Canonical && st.Reading && st.Unread == 0:
+			asked = true
+			if g.fishReads(ctx) {
+				return g.flowAway()
+			}
 		case g.promptDue() && waited < ownTime: // the gate's word may be on its way
 			g.hold()
 		case !known && g.promptDue():
@@ -360,7 +410,7 @@ func (g *Guard) viaPaste(ctx context.Context) error {
 func (g *Guard) gated() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.hook.state == atPrompt || g.hook.state == running && g.hook.continues != ""
+	return g.hook.state == atPrompt || g.hook.state == running && g.hook.more
 }
 
 // state asks the node.

@@ -1,7 +1,9 @@
 package guard
 
 import (
+	"bytes"
 	"context"
+	"strings"
 	"time"
 
 	"github.com/podbastion/podbastion/auth"
@@ -23,7 +25,8 @@ const (
 type hook struct {
 	state     hookState
 	count     int    // of the newest line told
-	continues string // the lines that the next one continues
+	more      bool   // the shell goes on reading: its next line continues what was let run
+	continues string // the lines that the next one continues, where the shell does not tell them itself
 	directory string
 	answer    *gate.Report
 	asked     bool
@@ -35,6 +38,8 @@ type hook struct {
 	promptAt  time.Time
 	status    int
 	finished  bool // status is new
+	empty     bool // what runs is no command
+	editing   bool // an editor has the line, which is told when it is done
 }
 
 // reported is called with mu locked, in the order of the output.
@@ -46,10 +51,13 @@ func (g *Guard) reported(r gate.Report) {
 			h.doubt = true
 			return
 		}
-		h.finished = h.state == running
-		h.state, h.continues, h.directory, h.status = atPrompt, "", r.Directory, r.Status
-		h.awaited, h.solicited, h.doubt = time.Time{}, false, false
+		h.finished = h.state == running && !h.empty
+		if h.state != atPrompt { // fish tells a prompt again when it draws it anew: a key that was released meanwhile is still on its way
+			h.awaited, h.solicited = time.Time{}, false
+		}
+		h.state, h.more, h.continues, h.directory, h.status, h.doubt = atPrompt, false, "", r.Directory, r.Status, false
 		h.prompts++
+		h.editing = false
 		h.promptAt = time.Now()
 		if h.finished && g.o.Finished != nil {
 			g.push(r)
@@ -61,6 +69,7 @@ func (g *Guard) reported(r gate.Report) {
 		}
 		h.answer = &r
 	case gate.Line, gate.Ready:
+		h.editing = false
 		g.push(r)
 	default:
 		h.doubt = true
@@ -102,12 +111,16 @@ func (g *Guard) told(ctx context.Context, r gate.Report) error {
 	g.mu.Unlock()
 	defer g.unhold()
 
+	contradicted := shown.Confidence == line.High && strings.TrimSpace(shown.Text) != ""
+	if strings.TrimSpace(r.Text+r.Expanded) == "" && c.Before == "" && !contradicted && !r.Truncated {
+		return g.letRun(mark, r, Verdict{}, c) // an empty line is no command
+	}
 	c.Unsure = twice
 	if r.Truncated {
 		c.Line, c.Unseen, c.Sure = "", true, false
 	}
 	v := g.o.Decide(ctx, c)
-	if text := shown.Text; solicited && shown.Confidence == line.High && !shown.Secret && text != "" && text != r.Text && text != r.Expanded && !r.Truncated {
+	if text := shown.Text; solicited && shown.Confidence == line.High && !shown.Secret && !r.Truncated && !agrees(text, r) {
 		// The witnesses contradict each other: what either saw must be permitted.
 		c.Sure = false
 		if other := g.o.Decide(ctx, Command{Line: text, Before: h.continues, Shell: c.Shell, Directory: c.Directory, Witness: Screen}); other.Action == auth.Deny && !other.Incomplete {
@@ -116,19 +129,7 @@ func (g *Guard) told(ctx context.Context, r gate.Report) error {
 	}
 	return g.conclude(ctx, decision{
 		command: c, mark: mark,
-		run: func(v Verdict) error {
-			g.mu.Lock()
-			g.hook.state, g.hook.continues = running, ""
-			if v.Incomplete {
-				g.hook.continues = g.continued(c)
-			}
-			if r.Function == "edit" {
-				g.hook.state = atPrompt // what was edited is told next
-			}
-			g.mu.Unlock()
-			_, err := g.sendUnless(mark, g.o.Gate.Reply(r.Count, true), false)
-			return err
-		},
+		run: func(v Verdict) error { return g.letRun(mark, r, v, c) },
 		stay: func() error {
 			_, err := g.sendUnless(mark, g.o.Gate.Reply(r.Count, false), false)
 			return err
@@ -136,20 +137,36 @@ func (g *Guard) told(ctx context.Context, r gate.Report) error {
 	}, v)
 }
 
-// continued is what the gate's next line continues. zsh and fish tell it themselves.
-func (g *Guard) continued(c Command) string {
-	if g.o.Gate.Shell() != gate.Bash || len(c.Before)+len(c.Line) > maxPending {
-		return "\n"
+// agrees tells that a text that the screen shows can be the line that the gate told, or the last of its rows. Blanks at
+// the end do not show.
+func agrees(text string, r gate.Report) bool {
+	text = strings.TrimRight(text, " ")
+	told := strings.TrimRight(r.Text, " ")
+	return text == "" || text == told || text == strings.TrimRight(r.Expanded, " ") || strings.HasSuffix(told, "\n"+text)
+}
+
+// letRun answers that a told line runs.
+func (g *Guard) letRun(mark int, r gate.Report, v Verdict, c Command) error {
+	g.mu.Lock()
+	h := &g.hook
+	h.state, h.more, h.continues, h.empty = running, v.Incomplete, "", c.Line == "" && !c.Unseen
+	if v.Incomplete && g.o.Gate.Shell() == gate.Bash && len(c.Before)+len(c.Line) < maxPending { // the others tell it themselves
+		h.continues = c.Before + c.Line + "\n"
 	}
-	return c.Before + c.Line + "\n"
+	if r.Function == "edit" {
+		h.state, h.editing = atPrompt, true // what was edited is told next
+	}
+	g.mu.Unlock()
+	_, err := g.sendUnless(mark, g.o.Gate.Reply(r.Count, true), false)
+	return err
 }
 
 // plausible tells whether a line that the gate told can be the shell's: it is not while a program has the terminal.
 func (g *Guard) plausible(ctx context.Context) bool {
 	g.mu.Lock()
-	state, continues, awaited := g.hook.state, g.hook.continues, g.hook.awaited
+	state, more, awaited := g.hook.state, g.hook.more, g.hook.awaited
 	g.mu.Unlock()
-	if state == atPrompt || continues != "" || !awaited.IsZero() {
+	if state == atPrompt || more || !awaited.IsZero() {
 		return true
 	}
 	st, ok := g.state(ctx)
@@ -165,8 +182,9 @@ func (g *Guard) doubted() {
 // viaGate releases a submit key to a shell whose gate will tell the line before it runs. A line that the screen takes
 // for one that may not run is asked for first, so that no key is released on the gate's word alone.
 func (g *Guard) viaGate(ctx context.Context, key byte) error {
+	mark := g.mark()
+	g.echoed(ctx, mark)
 	g.mu.Lock()
-	mark := g.interrupts
 	shown := g.tracker.Pending()
 	continues, directory := g.hook.continues, g.hook.directory
 	g.mu.Unlock()
@@ -174,10 +192,13 @@ func (g *Guard) viaGate(ctx context.Context, key byte) error {
 		return g.flow() // the gate has every key that accepts a line
 	}
 	c := Command{Line: shown.Text, Before: continues, Shell: g.o.Shell, Directory: directory, Witness: Screen, Unsure: shown.Confidence != line.High, Unseen: shown.Secret}
-	if g.o.Gate.Shell() != gate.Fish && shown.Text != "" {
+	// Within a paste nothing can be asked, since a shell may take all of it for text: there only a line that is sure is denied.
+	if g.o.Gate.Shell() != gate.Fish && shown.Text != "" && (!g.pasting || !c.Unsure) {
 		if v := g.o.Decide(ctx, c); v.Action == auth.Deny && !v.Incomplete {
 			asked := c
-			if r, ok := g.ask(ctx, mark, answerTime); ok {
+			if g.pasting {
+				asked.Sure = true
+			} else if r, ok := g.ask(ctx, mark, answerTime); ok {
 				asked.Line, asked.Witness, asked.Unsure, asked.Unseen = r.Expanded, Gate, false, r.Truncated
 				asked.Sure = r.Text == shown.Text
 			} else {
@@ -195,10 +216,67 @@ func (g *Guard) viaGate(ctx context.Context, key byte) error {
 	return g.release(mark)
 }
 
-// ask has the gate tell the pending line without submitting it. A prompt is told before the line editor has taken the
-// terminal, which would show the keys until then.
+// echoed waits until the screen shows what was typed, so that it can bear witness; within a paste it may show nothing.
+func (g *Guard) echoed(ctx context.Context, mark int) {
+	g.mu.Lock()
+	settled := g.outputAt.After(g.keyAt) && time.Since(g.outputAt) > quietKnown
+	g.mu.Unlock()
+	if g.typed && !g.pasting && !settled {
+		g.calmed(ctx, mark)
+	}
+}
+
+// ready waits until the line editor has taken the terminal, which shows the keys as they are until then: a prompt is
+// told before that. True when the node has said that it waits for keys.
+func (g *Guard) ready(ctx context.Context, mark int) bool {
+	for began := time.Now(); g.mark() == mark && time.Since(began) < editorTime && ctx.Err() == nil && !g.closed(); {
+		st, known := g.state(ctx)
+		if !known {
+			g.await(ctx, readyTime, func() bool { return g.outputAt.After(g.hook.promptAt) && time.Since(g.outputAt) > readyQuiet })
+			return false
+		}
+		if !st.Own {
+			return false
+		}
+		if !st.Canonical && st.Reading && !g.await(ctx, readyQuiet, func() bool { return time.Since(g.outputAt) < readyQuiet || g.interrupts != mark }) {
+			return true
+		}
+		g.await(ctx, pollShort, func() bool { return g.interrupts != mark })
+	}
+	return false
+}
+
+// edits forwards keys to the editor that has the line. When it is done the hook reads the terminal: keys wait for what it
+// tells.
+func (g *Guard) edits(ctx context.Context) error {
+	began := time.Now()
+	for ctx.Err() == nil && !g.closed() {
+		st, known := g.state(ctx)
+		switch {
+		case !known || !st.Own && st.Reading:
+			g.mu.Lock()
+			keys := bytes.Clone(g.queue)
+			g.consume(len(keys))
+			g.mu.Unlock()
+			return g.tell(keys)
+		case !st.Own:
+			began = time.Now()
+		case time.Since(began) > ownTime: // it was interrupted
+			g.mu.Lock()
+			g.hook.editing = false
+			g.mu.Unlock()
+			return nil
+		}
+		if g.await(ctx, pollLong/2, func() bool { return !g.hook.editing || len(g.reports) > 0 }) {
+			return nil
+		}
+	}
+	return ctx.Err()
+}
+
+// ask has the gate tell the pending line without submitting it.
 func (g *Guard) ask(ctx context.Context, mark int, d time.Duration) (gate.Report, bool) {
-	g.await(ctx, readyTime, func() bool { return g.outputAt.After(g.hook.promptAt) && time.Since(g.outputAt) > readyQuiet })
+	g.ready(ctx, mark)
 	g.mu.Lock()
 	g.hook.answer, g.hook.asked = nil, true
 	g.mu.Unlock()

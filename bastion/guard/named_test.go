@@ -16,6 +16,7 @@ type attempt struct {
 	only       string // words: the kinds of shell that it is for; all without
 	files      map[string]string
 	blinds     bool // what follows cannot be known from the screen alone
+	text       bool // how it is typed is of no account
 }
 
 var attempts = []attempt{
@@ -51,6 +52,25 @@ var attempts = []attempt{
 	{name: "bang bang", keys: ": touch F\r\x00!!:s/: //\r", only: "bash"},
 	{name: "bang number", keys: ": touch F\r\x00!-1:1*\r", only: "bash"},
 	{name: "caret", keys: "tou1ch F\r\x00^1^\r", only: "bash"},
+	{name: "backslash before the word", text: true, keys: "\\touch F\r"},
+	{name: "quotes in the word", text: true, keys: "t''ou\"ch\" F\r"},
+	{name: "ANSI-C quotes", text: true, keys: "$'\\x74ouch' F\r", only: "bash zsh"},
+	{name: "IFS for a blank", text: true, keys: "touch${IFS}F\r", only: "posix"},
+	{name: "brace expansion", text: true, keys: "{touch,F}\r", only: "bash zsh"},
+	{name: "name in a variable", text: true, keys: "a=touch; $a F\r", only: "posix"},
+	{name: "name in a variable of before", text: true, keys: "a=touch\r\x00$a F\r", only: "posix"},
+	{name: "eval", text: true, keys: "eval 'touch F'\r"},
+	{name: "sh -c", text: true, keys: "sh -c 'touch F'\r"},
+	{name: "piped to sh", text: true, keys: "echo touch F | sh\r"},
+	{name: "base64 to sh", text: true, keys: "echo dG91Y2ggRgo= | base64 -d | sh\r"},
+	{name: "find -exec", text: true, keys: "find . -maxdepth 0 -exec touch F ';'\r"},
+	{name: "xargs", text: true, keys: "echo F | xargs touch\r"},
+	{name: "env", text: true, keys: "env touch F\r"},
+	{name: "awk system", text: true, keys: "awk 'BEGIN { system(\"touch F\") }'\r"},
+	{name: "busybox applet", text: true, keys: "busybox touch F\r"},
+	{name: "another path", text: true, keys: "/bin/../bin/touch F\r"},
+	{name: "renamed copy", text: true, keys: "cp /usr/bin/touch t\r\x00./t F\r"},
+	{name: "redirection alone", text: true, keys: ">F\r", only: "posix"},
 	{name: "alias", keys: "alias t='touch F'\r\x00t\r"},
 	{name: "function", only: "posix", keys: "t() { touch F; }\r\x00t\r"},
 	{name: "edit and execute", keys: "\x18\x05", only: "bash", files: map[string]string{"ed": "#!/bin/sh\necho touch F >\"$1\"\n", ".bash_profile": prompts + "VISUAL=~/ed\n"}},
@@ -99,13 +119,16 @@ func forbiddenNeverRuns(t *testing.T, kinds []kindOf) {
 			}
 			for _, mode := range []auth.Mode{auth.Allowlist, auth.Denylist} {
 				for _, slow := range []bool{true, false} {
+					if a.text && slow {
+						continue
+					}
 					pace := map[bool]string{true: "key by key", false: "burst"}[slow]
 					t.Run(k.name+"/"+a.name+"/"+string(mode)+"/"+pace, func(t *testing.T) {
 						t.Parallel()
 						s := k.setup
 						s.judge = rules(t, mode, auth.Allow, "echo", "printf", "sleep", ":", "alias", "true", "sh")
 						if mode == auth.Denylist {
-							s.judge = rules(t, mode, auth.Deny, "touch", "touch_this")
+							s.judge = rules(t, mode, auth.Deny, "touch", "touch_this", ">")
 						}
 						attemptOne(t, s, a, mode, slow)
 					})

@@ -3,6 +3,7 @@ package guard
 import (
 	"bytes"
 	"context"
+	"strings"
 	"time"
 
 	"github.com/podbastion/podbastion/bastion/guard/gate"
@@ -12,7 +13,7 @@ import (
 // viaScreen judges the line that the screen shows.
 func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) error {
 	mark := g.mark()
-	settled := g.calm(ctx, mark, g.lastKey(), settleTime)
+	settled := g.calmed(ctx, mark)
 	if g.gated() {
 		return g.viaGate(ctx, key) // it was heard of meanwhile
 	}
@@ -38,7 +39,7 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 		return ctx.Err()
 	case key == endOfFile && (!g.typed || known && !st.Canonical):
 		return g.flow()
-	case !g.typed && shown.Text == "" && !secret:
+	case strings.TrimSpace(shown.Text) == "" && !secret && (!g.typed || (key == '\r' || key == '\n') && g.pending == "" && settled && shown.Confidence == line.High):
 		return g.flow() // an empty line
 	}
 	c := Command{Line: shown.Text, Shell: g.o.Shell, Witness: Screen, Sure: settled && shown.Confidence == line.High, Directory: directory}
@@ -53,8 +54,11 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 		// A shell that takes a paste as a whole shows nothing before its end. The keys of a paste are its text.
 		c.Line, c.Sure, c.Unsure, secret = string(g.pasted[at:]), true, false, false
 	}
-	if shown.Text == "" && g.typed && g.alternate() && !known {
-		secret = true // the screen is a program's, or made to look so
+	if known && st.Unsure {
+		c.Sure, c.Unsure = false, true
+	}
+	if shown.Text == "" && g.typed && g.alternate() {
+		secret = true // the screen is a program's, or made to look so; a multiplexer's when the line was typed ahead of it
 	}
 	if secret || key == 0x05 || (key == 'a' || key == 'A') && !g.zsh(c.Shell) {
 		c.Line, c.Unseen = "", key != 'a' && key != 'A'
@@ -72,6 +76,9 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 		g.pending = ""
 		if v.Incomplete && len(c.Before)+len(c.Line) < maxPending {
 			g.pending = c.Before + c.Line + "\n"
+		}
+		if secret {
+			defer g.forget() // the line model must not hold it
 		}
 		return g.release(mark)
 	}}, v)
@@ -103,35 +110,65 @@ func (g *Guard) settled(ctx context.Context) error {
 	defer g.unhold()
 	mark := g.mark()
 	over := func() bool { return g.interrupts != mark || len(g.reports) > 0 || g.hook.state == atPrompt }
+	waits := false
 	defer func() {
 		g.ran = time.Time{}
 		g.mu.Lock()
+		defer g.mu.Unlock()
+		if waits && g.interrupts == mark && began != g.began {
+			g.tracker.Concluded(g.last.Line)
+			return
+		}
 		g.tracker.Settle()
-		g.mu.Unlock()
 	}()
 	g.mu.Lock()
-	hooked, limit := g.hook.state == running && g.hook.continues == "" || g.hook.state == starting, quickTime
+	hooked, limit := g.hook.state == running && !g.hook.more || g.hook.state == starting, quickTime
 	g.mu.Unlock()
-	if began.Equal(g.began) {
-		limit = startTime // the first prompt
+	if began.Equal(g.began) || g.begins {
+		limit = startTime // a first prompt
 	}
-	if hooked {
-		g.await(ctx, time.Until(began.Add(limit)), over)
+	if g.o.Terminal != nil {
+		limit = max(limit, awaitedTime)
+	}
+	if hooked && !g.begins || g.gated() {
+		for time.Since(began) < limit && ctx.Err() == nil && !g.closed() {
+			if g.await(ctx, pollLong, over) {
+				waits = g.gated() && g.ready(ctx, mark)
+				break
+			}
+			if st, known := g.state(ctx); !known && time.Since(began) > quickTime || known && st.Reading && st.Unread == 0 && (!st.Own || st.Canonical) {
+				break // a program's keys, or an answer
+			}
+		}
 		return ctx.Err()
 	}
-	g.calm(ctx, mark, began, time.Until(began.Add(limit)))
+	for g.begins && time.Since(began) < settleTime { // the shell that starts another one may still be seen to wait
+		if st, known := g.state(ctx); !known || !st.Own || g.await(ctx, pollShort, over) || ctx.Err() != nil || g.closed() {
+			break
+		}
+	}
+	waits = g.calm(ctx, mark, began, time.Until(began.Add(limit)), 0) && g.o.Terminal != nil
 	return ctx.Err()
 }
 
+// calmed waits until the shell has taken all keys and shown what it shows of them. A shell that the node sees at work
+// on them, on a busy machine, gets more time.
+func (g *Guard) calmed(ctx context.Context, mark int) bool {
+	return g.calm(ctx, mark, g.lastKey(), settleTime, busyTime)
+}
+
 // calm waits until output has come since a moment, the shell waits for keys, and nothing more comes; false when the
-// time is over first.
-func (g *Guard) calm(ctx context.Context, mark int, since time.Time, limit time.Duration) bool {
+// time is over first, and the additional time while the node says that it does not wait.
+func (g *Guard) calm(ctx context.Context, mark int, since time.Time, limit, busy time.Duration) bool {
 	deadline := time.Now().Add(limit)
+	patience := deadline.Add(busy)
 	echo := since.Add(echoTime) // keys that show nothing have no echo to wait for
+	poll := pollShort
 	for ctx.Err() == nil && !g.closed() && g.mark() == mark {
-		if time.Now().After(deadline) {
+		if time.Now().After(patience) {
 			return false
 		}
+		late := time.Now().After(deadline)
 		g.mu.Lock()
 		before, seen, quiet := g.outputs, g.outputAt.After(since), time.Since(g.outputAt)
 		g.mu.Unlock()
@@ -141,9 +178,13 @@ func (g *Guard) calm(ctx context.Context, mark int, since time.Time, limit time.
 		}
 		st, known := g.state(ctx)
 		need := quietBlind - quiet
+		working := known && (!st.Reading || st.Unread > 0)
 		switch {
-		case known && (!st.Reading || st.Unread > 0):
-			g.await(ctx, pollShort, func() bool { return g.interrupts != mark })
+		case late && !working:
+			return false
+		case working:
+			g.await(ctx, poll, func() bool { return g.interrupts != mark })
+			poll = min(poll*3/2, pollLong/2)
 			continue
 		case known:
 			need = quietKnown // what the shell wrote before it waited may still be on its way

@@ -31,7 +31,7 @@ func (r *run) argv(f bridge.Facts) (argv []string, shell string, err error) {
 		return []string{shell}, shell, nil
 	case Exec:
 		if shell != "" {
-			return fromHome(shell, r.request.Command, f), shell, nil
+			return []string{shell, "-c", r.request.Command}, shell, nil
 		}
 		argv, err := Words(r.request.Command)
 		if err != nil {

@@ -318,12 +318,13 @@ func (c *copier) watch(ctx context.Context, p bridge.Process, done <-chan result
 		case <-ctx.Done():
 			return bridge.Exit{}, c.stop(p, done, context.Cause(ctx))
 		case <-timer.C:
-			next, end := c.limits(time.Since(began))
-			if end != nil {
-				return bridge.Exit{}, c.stop(p, done, end)
-			}
-			timer.Reset(next)
+		case <-c.live.changed:
 		}
+		next, end := c.limits(time.Since(began))
+		if end != nil {
+			return bridge.Exit{}, c.stop(p, done, end)
+		}
+		timer.Reset(next)
 	}
 }
 
@@ -377,6 +378,11 @@ func (c *copier) limit(what, text string) error {
 // stop ends the process tree and waits for what it still wrote, but not for ever: a client that takes nothing more, or
 // an agent that does not answer, is left behind.
 func (c *copier) stop(p bridge.Process, done <-chan result, why error) error {
+	if c.events != nil { // what became of the files is told behind output that nobody takes any more
+		var rest sync.WaitGroup
+		rest.Go(func() { _, _ = io.Copy(io.Discard, p.Stdout()) }) // ends with the process
+		defer rest.Wait()
+	}
 	if err := p.Close(); err != nil {
 		c.run.log().WithError(err).Warn("closing the process")
 	}

@@ -18,6 +18,7 @@ import (
 const (
 	maxEventLine = 128 << 10
 	maxAppends   = 64 // events of finished transfers on their way into the log at once
+	maxOpen      = 4096
 )
 
 // transfer says what files are to be served how, when that is what the client asked for.
@@ -71,51 +72,84 @@ func (r *run) files(ctx context.Context, l *live, resolved route.Resolved, h fil
 }
 
 // fileEvents writes what an agent tells into the audit log. Transfers that are over may overtake one another there;
-// everything else keeps its place. An error ends the session.
+// everything else keeps its place. What was begun and is not told of to its end was cut off. An error ends the session.
 func (r *run) fileEvents(src io.Reader, required bool) error {
 	lines := bufio.NewScanner(src)
 	lines.Buffer(make([]byte, 4<<10), maxEventLine)
-	var pending sync.WaitGroup
-	defer pending.Wait()
-	slots := make(chan struct{}, maxAppends)
-	failed := make(chan error, 1)
-	remember := func(e filewire.Event) {
-		if err := r.append(r.fileEvent(e)); err != nil {
-			select {
-			case failed <- err:
-			default:
-			}
-		}
-	}
+	log := &eventLog{run: r, slots: make(chan struct{}, maxAppends), failed: make(chan error, 1)}
+	defer log.pending.Wait()
+	open := map[uint64]filewire.Event{}
 	for lines.Scan() {
 		var e filewire.Event
-		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil || len(open) > maxOpen {
 			return &End{Reason: "lost: the agent's events are not understood", Text: "the connection to the pod was lost: its agent is not understood"}
 		}
+		delete(open, e.ID)
 		switch {
+		case e.Type == filewire.Open:
+			open[e.ID] = e
 		case e.Type == filewire.Notice:
 			r.say(printable(e.Reason))
 		case e.ID != 0:
-			slots <- struct{}{}
-			pending.Go(func() {
-				defer func() { <-slots }()
-				remember(e)
-			})
+			log.later(e)
 		default:
-			pending.Wait()
-			remember(e)
+			log.now(e)
 		}
-		select {
-		case err := <-failed:
-			r.log().WithError(err).Error("a file event could not be remembered")
-			if required {
-				return &End{Reason: "audit: " + err.Error(), Text: "what you do cannot be remembered any more, which your role requires"}
-			}
-		default:
+		if err := log.err(required); err != nil {
+			return err
 		}
+	}
+	for id, e := range open {
+		log.later(filewire.Event{Type: e.Kind, ID: id, Path: e.Path, Outcome: filewire.Partial, Reason: "the transfer was cut off"})
 	}
 	if lines.Err() != nil { // the agent's end of it is told by the process
 		_, _ = io.Copy(io.Discard, src)
+	}
+	log.pending.Wait()
+	return log.err(required)
+}
+
+// eventLog appends events to the audit log.
+type eventLog struct {
+	run     *run
+	pending sync.WaitGroup
+	slots   chan struct{}
+	failed  chan error
+}
+
+// later does not wait until the event is durable.
+func (l *eventLog) later(e filewire.Event) {
+	l.slots <- struct{}{}
+	l.pending.Go(func() {
+		defer func() { <-l.slots }()
+		l.append(e)
+	})
+}
+
+// now has the event durable, behind those before it.
+func (l *eventLog) now(e filewire.Event) {
+	l.pending.Wait()
+	l.append(e)
+}
+
+func (l *eventLog) append(e filewire.Event) {
+	if err := l.run.append(l.run.fileEvent(e)); err != nil {
+		select {
+		case l.failed <- err:
+		default:
+		}
+	}
+}
+
+// err tells that an event could not be remembered: an error only where that is required.
+func (l *eventLog) err(required bool) error {
+	select {
+	case err := <-l.failed:
+		l.run.log().WithError(err).Error("a file event could not be remembered")
+		if required {
+			return &End{Reason: "audit: " + err.Error(), Text: "what you do cannot be remembered any more, which your role requires"}
+		}
+	default:
 	}
 	return nil
 }

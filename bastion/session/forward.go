@@ -58,17 +58,13 @@ func (s *Service) Forward(ctx context.Context, login Login, to Endpoint, accept 
 	f.run.target = &resolved.Target
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	l := &live{id: f.run.id, principal: login.Principal, target: resolved.Target, end: cancel, notice: func(string) {}}
+	l := &live{id: f.run.id, principal: login.Principal, target: resolved.Target, end: cancel, notice: func(string) {}, changed: make(chan struct{}, 1)}
 	l.role.Store(resolved.Role)
 	if err := s.live.enter(l); err != nil {
 		return f.refuse(limitText(err, resolved.Role))
 	}
 	defer s.live.leave(l)
-	if d := resolved.Role.Limits.Duration; d > 0 {
-		var stop context.CancelFunc
-		ctx, stop = context.WithTimeoutCause(ctx, d, &End{Reason: "limit: duration"})
-		defer stop()
-	}
+	go l.holdDuration(ctx)
 	open := f.event(audit.ForwardOpen)
 	if err := s.append(open); err != nil {
 		return f.refuse(&refusal{err: fmt.Errorf("%w: %w", ErrAudit, err), text: "the connection cannot be remembered"})
@@ -93,6 +89,25 @@ func (s *Service) Forward(ctx context.Context, login Login, to Endpoint, accept 
 	}
 	f.close(began, f.copy(ctx, near, far))
 	return nil
+}
+
+// holdDuration ends what has lasted as long as its role permits, the newest role. It ends with the context.
+func (l *live) holdDuration(ctx context.Context) {
+	began := time.Now()
+	for {
+		var over <-chan time.Time
+		if d := l.role.Load().Limits.Duration; d > 0 {
+			over = time.After(time.Until(began.Add(d)))
+		}
+		select {
+		case <-over:
+			l.end(&End{Reason: "limit: duration"})
+			return
+		case <-l.changed:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // forward is one connection on its way.

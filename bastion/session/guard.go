@@ -42,6 +42,7 @@ type commands struct {
 	gate  *gate.Gate
 	shell string // that reads commands; empty for a program that is none
 	exec  *audit.Event
+	told  func() error // waits for the event of exec; nil for none
 
 	recorder *recorder
 }
@@ -62,11 +63,11 @@ func (r *run) commands(ctx context.Context, l *live, f bridge.Facts, shell strin
 	}
 	v := c.judge.Exec(ctx, r.request.Command, shell)
 	e := c.event(guard.Command{Line: r.request.Command, Witness: guard.Exec, Sure: v.Sure}, v)
-	if err := c.remember(e); err != nil {
-		return nil, &refusal{err: fmt.Errorf("%w: %w", ErrAudit, err), code: exitTransport, text: unremembered}
-	}
-	c.exec = &e
+	c.exec, c.told = &e, c.begun(e)
 	if v.Action == auth.Deny {
+		if err := c.settle(); err != nil {
+			return nil, err
+		}
 		denied := &guard.Denied{Verdict: v}
 		return nil, &refusal{err: fmt.Errorf("%w: %w", ErrCommand, denied), code: exitDenied, text: denied.Text()}
 	}
@@ -145,9 +146,27 @@ func (c *commands) record(_ context.Context, cmd guard.Command, v guard.Verdict)
 
 // remember has a command's event durable before the command is released. As with the start of a session, only a role
 // that requires a recording stands still when that is not possible.
-func (c *commands) remember(e audit.Event) error {
+func (c *commands) remember(e audit.Event) error { return c.begun(e)() }
+
+// begun does so in two steps: what it returns waits.
+func (c *commands) begun(e audit.Event) (wait func() error) {
 	c.run.service.o.Metrics.commands.WithLabelValues(e.Verdict, e.Witness).Inc()
-	err := c.run.append(e)
+	durable := c.run.service.begin(e)
+	return func() error { return c.judged(durable()) }
+}
+
+// settle waits until the event of an exec request is durable.
+func (c *commands) settle() error {
+	if c.told == nil {
+		return nil
+	}
+	if err := c.told(); err != nil {
+		return &refusal{err: fmt.Errorf("%w: %w", ErrAudit, err), code: exitTransport, text: unremembered}
+	}
+	return nil
+}
+
+func (c *commands) judged(err error) error {
 	if err == nil || c.live.role.Load().Recording == auth.RecordingRequired {
 		return err
 	}
@@ -229,7 +248,7 @@ func (t *terminal) State(ctx context.Context) (guard.State, error) {
 	_, isShell := syntax.DialectOf(s.Command)
 	return guard.State{
 		Echo: s.Echo, Canonical: s.Canonical, Own: s.ShellForeground && !s.Nested && t.shell != "" && (isShell || s.Command == t.shell),
-		Shell: s.Nested && !s.Scripted, Program: s.Command, Directory: s.Directory, Reading: s.Reading, Unread: s.UnreadInput,
+		Shell: s.Nested && !s.Scripted, Program: s.Command, Directory: s.Directory, Reading: s.Reading, Unread: s.UnreadInput, Unsure: s.Unsure,
 	}, nil
 }
 

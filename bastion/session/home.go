@@ -9,17 +9,26 @@ import (
 	"github.com/podbastion/podbastion/bastion/bridge"
 )
 
-// homeShells understand what fromHome says. A restricted shell can neither change directory nor execute.
-var homeShells = []string{"ash", "bash", "dash", "ksh", "mksh", "sh", "zsh"}
+// homeShells understand goHome, those first that read no files of the user's before. A restricted shell can neither
+// change directory nor execute.
+var homeShells = []string{"sh", "dash", "ash", "bash", "mksh", "ksh", "zsh"}
 
-// fromHome is what runs a command as sshd would: by the shell, from the user's home. A container without one leaves it
-// in its working directory, as one whose home is not there does. The shell that the command gets is the second one; the
-// first only changes directory, so that the command stays the text that was judged and is remembered.
-func fromHome(shell, command string, f bridge.Facts) []string {
-	if f.Home == "" || f.Home == "/" || f.Home == f.WorkDir || !slices.Contains(homeShells, path.Base(shell)) {
-		return []string{shell, "-c", command}
+// goHome changes to the home, if that is possible, and becomes what comes behind.
+const goHome = `cd -- "$HOME" 2>/dev/null; exec "$0" "$@"`
+
+// fromHome is what runs argv as sshd would: from the user's home. A container without one leaves it in its working
+// directory, as one whose home is not there does. A shell only changes directory and becomes argv, so that a command
+// stays the text that was judged and is remembered.
+func fromHome(argv []string, f bridge.Facts) []string {
+	if f.Home == "" || f.Home == "/" || f.Home == f.WorkDir {
+		return argv
 	}
-	return []string{shell, "-c", `cd -- "$HOME" 2>/dev/null; exec "$0" -c "$1"`, shell, command}
+	for _, name := range homeShells {
+		if i := slices.IndexFunc(f.Shells, func(s string) bool { return path.Base(s) == name }); i >= 0 {
+			return append([]string{f.Shells[i], "-c", goHome}, argv...)
+		}
+	}
+	return argv
 }
 
 // plainPath needs no quotes in any shell.

@@ -2,6 +2,7 @@ package session
 
 import (
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -33,9 +34,9 @@ func TestTildes(t *testing.T) {
 
 func TestFromHome(t *testing.T) {
 	home := t.TempDir()
-	f := bridge.Facts{Home: home, WorkDir: "/"}
 	for _, shell := range []string{"/bin/sh", "/bin/bash"} {
-		argv := fromHome(shell, `printf '%s|%s|%s' "$PWD" "$0" "$#"; exit 3`, f)
+		f := bridge.Facts{Home: home, WorkDir: "/", Shells: []string{"/usr/bin/fish", "/bin/zsh", shell}}
+		argv := fromHome([]string{shell, "-c", `printf '%s|%s|%s' "$PWD" "$0" "$#"; exit 3`}, f)
 		cmd := exec.Command(argv[0], argv[1:]...)
 		cmd.Env, cmd.Dir = []string{"HOME=" + home}, "/"
 		out, _ := cmd.Output()
@@ -48,12 +49,13 @@ func TestFromHome(t *testing.T) {
 			t.Errorf("%s without a home: %q", shell, out)
 		}
 	}
-	for _, f := range []bridge.Facts{{Home: "/", WorkDir: "/app"}, {Home: "/app", WorkDir: "/app"}, {}} {
-		if argv := fromHome("/bin/sh", "x", f); len(argv) != 3 {
+	as := []string{"/usr/bin/fish", "-l"}
+	for _, f := range []bridge.Facts{
+		{Home: "/", WorkDir: "/app", Shells: []string{"/bin/sh"}}, {Home: "/app", WorkDir: "/app", Shells: []string{"/bin/sh"}}, {},
+		{Home: "/root", Shells: []string{"/usr/bin/fish", "/bin/rbash"}},
+	} {
+		if argv := fromHome(as, f); !slices.Equal(argv, as) {
 			t.Errorf("%+v: %q", f, argv)
 		}
-	}
-	if argv := fromHome("/usr/bin/fish", "x", bridge.Facts{Home: "/root"}); len(argv) != 3 {
-		t.Errorf("%q", argv)
 	}
 }

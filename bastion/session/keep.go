@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -14,28 +15,46 @@ import (
 // keepInterval is how long a session can outlive its pod, if nobody else notices.
 const keepInterval = 2 * time.Second
 
-// stillGood says whether a login would succeed under the document: an account that went, and a key or password that
-// was taken from it, end what they opened.
+// stillGood says whether a login would succeed under the document: an account that went, and a key, password or
+// authority that was taken from it, end what they opened. Time is not looked at: what expires lets nothing new begin.
 func stillGood(doc *auth.Document, p *auth.Principal) error {
 	c, ok := doc.Credentials(p.Account)
 	if !ok {
 		return auth.ErrUnknownAccount
 	}
+	if err := credentialGood(doc, c, p); err != nil {
+		return errors.Join(ErrCredential, err)
+	}
+	if c.TOTP != "" && !p.SecondFactor {
+		return errors.Join(ErrCredential, auth.ErrSecondFactor)
+	}
+	return nil
+}
+
+func credentialGood(doc *auth.Document, c *auth.Credentials, p *auth.Principal) error {
 	switch p.Method {
 	case auth.MethodKey:
-		for _, k := range c.Keys {
-			if ssh.FingerprintSHA256(k) == p.Fingerprint {
-				return nil
-			}
+		i := slices.IndexFunc(c.Keys, func(k auth.Key) bool { return ssh.FingerprintSHA256(k) == p.Fingerprint })
+		if i < 0 {
+			return auth.ErrUnknownKey
 		}
-		return errors.Join(ErrCredential, auth.ErrUnknownKey)
+		k := c.Keys[i]
+		if k.From != nil && !k.From.Contains(p.Source.Addr()) {
+			return auth.ErrSourceAddress
+		}
+		if k.ForceCommand != p.ForceCommand || k.NoPTY && !p.NoPTY || k.NoForward && !p.NoForward {
+			return errors.New("session: the key permits less now")
+		}
 	case auth.MethodCertificate:
-		if len(c.Principals) == 0 || len(doc.Authorities()) == 0 {
-			return errors.Join(ErrCredential, auth.ErrCertPrincipal)
+		if !slices.ContainsFunc(doc.Authorities(), func(a ssh.PublicKey) bool { return ssh.FingerprintSHA256(a) == p.Authority }) {
+			return auth.ErrCertAuthority
+		}
+		if !slices.ContainsFunc(p.Names, func(name string) bool { return slices.Contains(c.Principals, name) }) {
+			return auth.ErrCertPrincipal
 		}
 	case auth.MethodPassword:
-		if c.Password == nil {
-			return errors.Join(ErrCredential, auth.ErrPasswordOff)
+		if !c.Password.Equal(p.Password) {
+			return auth.ErrPasswordOff
 		}
 	}
 	return nil
@@ -70,7 +89,10 @@ func (s *Service) Revalidate() {
 			l.end(endFor(err))
 			continue
 		}
-		l.role.Store(role)
+		l.setRole(role)
+	}
+	for _, l := range s.live.surplus() {
+		l.end(&End{Reason: "limit: sessions", Text: "you have more sessions open than your role permits now"})
 	}
 }
 
@@ -98,7 +120,22 @@ func (s *Service) permitted(doc *auth.Document, l *live) (*auth.Role, error) {
 	if role.User != l.role.Load().User {
 		return nil, errors.New("session: the role names another user now")
 	}
+	if l.files != nil && narrower(*l.files, role.Files) {
+		return nil, errors.New("session: the role permits less with files now")
+	}
 	return role, nil
+}
+
+// narrower tells whether something was taken away from rules of files, or might have been: rules that are still there in
+// their old places permit what they did, whatever comes behind them.
+func narrower(was, is auth.Files) bool {
+	gone := func(was, is []auth.FileRule) bool {
+		return len(is) < len(was) || !slices.EqualFunc(was, is[:len(was)], func(a, b auth.FileRule) bool {
+			return a.MaxSize == b.MaxSize && slices.EqualFunc(a.Paths, b.Paths, func(x, y auth.PathGlob) bool { return x.String() == y.String() })
+		})
+	}
+	return gone(was.Upload, is.Upload) || gone(was.Download, is.Download) || gone(was.Remove, is.Remove) ||
+		gone(was.Rename, is.Rename) || gone(was.Mkdir, is.Mkdir) || gone(was.Chmod, is.Chmod)
 }
 
 // Drain lets nothing new start, tells everybody, and ends what is left when the context ends.

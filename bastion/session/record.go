@@ -108,25 +108,28 @@ func (r *recorder) broken() error {
 	return nil
 }
 
-// close closes the recording and remembers it.
-func (r *recorder) close(run *run) error {
+// close closes the recording and has it remembered. The result waits for that.
+func (r *recorder) close(run *run) (wait func()) {
 	r.mu.Lock()
 	to := r.to
 	r.to = nil
 	r.mu.Unlock()
 	if to == nil {
-		return nil
+		return func() {}
 	}
 	sum, err := to.Close()
 	e := run.event(audit.RecordingClose)
 	e.Line, e.Path, e.Bytes, e.SHA256 = "", sum.Path, &sum.Bytes, sum.SHA256
 	if err != nil {
 		e.Outcome = err.Error()
+		run.log().WithError(err).Error("recording could not be closed")
 	}
-	if appendErr := run.append(e); appendErr != nil {
-		run.log().WithError(appendErr).Error("a recording's end could not be remembered")
+	durable := run.service.begin(e)
+	return func() {
+		if err := durable(); err != nil {
+			run.log().WithError(err).Error("a recording's end could not be remembered")
+		}
 	}
-	return err
 }
 
 // discard closes a recording of a session that did not start.

@@ -1,8 +1,11 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,9 +23,22 @@ type live struct {
 	principal *auth.Principal
 	target    target.Target
 	role      atomic.Pointer[auth.Role] // of the newest document
+	files     *auth.Files               // that a transfer was started with; the agent holds to them to its end
 	end       context.CancelCauseFunc   // with an *End
 	notice    func(text string)         // tells the client something; must not block
 	counted   bool                      // against the account's sessions
+	number    uint64                    // by which it came; guarded by register.mu
+	changed   chan struct{}             // holds one when the role was replaced by another
+}
+
+func (l *live) setRole(role *auth.Role) {
+	if l.role.Swap(role) == role {
+		return
+	}
+	select {
+	case l.changed <- struct{}{}:
+	default:
+	}
 }
 
 // register holds what is live, and the limits on how much.
@@ -33,6 +49,7 @@ type register struct {
 	sessions map[string]*live
 	counts   map[auth.Account]int
 	total    int
+	last     uint64
 	draining bool
 	empty    chan struct{} // closed when draining and nothing is left
 }
@@ -59,8 +76,30 @@ func (r *register) enter(l *live) error {
 		r.counts[account]++
 		r.total++
 	}
+	r.last++
+	l.number = r.last
 	r.sessions[l.id] = l
 	return nil
+}
+
+// surplus are the newest sessions beyond what their accounts' roles permit.
+func (r *register) surplus() []*live {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	older := map[auth.Account]int{}
+	var out []*live
+	for _, l := range slices.SortedFunc(maps.Values(r.sessions), func(a, b *live) int { return cmp.Compare(a.number, b.number) }) {
+		if !l.counted {
+			continue
+		}
+		account := l.principal.Account
+		if most := l.role.Load().Limits.Sessions; most > 0 && older[account] >= most {
+			out = append(out, l)
+			continue // it ends: the next one takes its place
+		}
+		older[account]++
+	}
+	return out
 }
 
 func (r *register) leave(l *live) {

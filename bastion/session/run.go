@@ -96,8 +96,11 @@ func (r *run) on(ctx context.Context, resolved route.Resolved) (bridge.Exit, err
 	header, isTransfer := r.transfer(resolved.Role)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	l := &live{id: r.id, principal: r.login.Principal, target: resolved.Target, end: cancel, counted: true, notice: r.sayLater}
+	l := &live{id: r.id, principal: r.login.Principal, target: resolved.Target, end: cancel, counted: true, notice: r.sayLater, changed: make(chan struct{}, 1)}
 	l.role.Store(resolved.Role)
+	if isTransfer {
+		l.files = &resolved.Role.Files
+	}
 	if err := r.service.live.enter(l); err != nil {
 		return bridge.Exit{}, limitText(err, resolved.Role)
 	}
@@ -124,11 +127,15 @@ func (r *run) on(ctx context.Context, resolved route.Resolved) (bridge.Exit, err
 		return bridge.Exit{}, err
 	}
 	argv, env := cmds.start(argv, r.environment(facts, shell, resolved.Role))
+	if shell != "" {
+		argv = fromHome(argv, facts)
+	}
 	rec, err := r.record(resolved.Role, shell)
 	if err != nil {
 		return bridge.Exit{}, err
 	}
-	if err := r.remember(resolved.Role); err != nil {
+	started := r.service.begin(r.event(audit.SessionStart)) // the command's event is on its way too: one wait for both
+	if err := errors.Join(cmds.settle(), r.remembered(resolved.Role, started())); err != nil {
 		rec.discard()
 		return bridge.Exit{}, err
 	}
@@ -141,9 +148,13 @@ func (r *run) on(ctx context.Context, resolved route.Resolved) (bridge.Exit, err
 	return r.execute(ctx, c, func(ctx context.Context) (bridge.Process, error) { return r.service.o.Bridge.Exec(ctx, start) }), nil
 }
 
-// remember has the session's start in the audit log. When that fails a role that requires recording has no session.
+// remember has the session's start in the audit log.
 func (r *run) remember(role *auth.Role) error {
-	err := r.append(r.event(audit.SessionStart))
+	return r.remembered(role, r.append(r.event(audit.SessionStart)))
+}
+
+// remembered judges how that went. When it failed a role that requires recording has no session.
+func (r *run) remembered(role *auth.Role, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -205,9 +216,7 @@ func (r *run) tell(err error) (why, reason string) {
 
 // finish closes the recording and remembers the end.
 func (r *run) finish(c *copier, exit bridge.Exit, reason string, took time.Duration) {
-	if err := c.recorder.close(r); err != nil {
-		r.log().WithError(err).Error("recording could not be closed")
-	}
+	closed := c.recorder.close(r)
 	in, out := c.in.Load(), c.out.Load()
 	e := r.event(audit.SessionEnd)
 	e.Exit, e.Signal, e.Reason = &exit.Code, exit.Signal, reason
@@ -215,6 +224,7 @@ func (r *run) finish(c *copier, exit bridge.Exit, reason string, took time.Durat
 	if err := r.append(e); err != nil {
 		r.log().WithError(err).Error("a session's end could not be remembered")
 	}
+	closed()
 	r.log().WithFields(logrus.Fields{
 		"exit": exit.Code, "signal": exit.Signal, "reason": reason, "bytesIn": in, "bytesOut": out, "seconds": took.Seconds(),
 	}).Info("session ended")
@@ -284,10 +294,16 @@ func auditTarget(t target.Target) *audit.Target {
 
 func (r *run) append(e audit.Event) error { return r.service.append(e) }
 
-func (s *Service) append(e audit.Event) error {
+func (s *Service) append(e audit.Event) error { return s.begin(e)() }
+
+// begin hands an event to the audit log. What it returns waits until it is durable, and is to be called.
+func (s *Service) begin(e audit.Event) (wait func() error) {
 	ctx, cancel := context.WithTimeout(context.Background(), auditTimeout) // also when the client is gone
-	defer cancel()
-	return s.o.Audit.Append(ctx, e)
+	durable := audit.Begin(ctx, s.o.Audit, e)
+	return func() error {
+		defer cancel()
+		return durable()
+	}
 }
 
 // say writes a notice to the client's standard error, as long as it takes it.

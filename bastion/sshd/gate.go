@@ -181,6 +181,7 @@ type conn struct {
 	closed   sync.Once
 	heard    atomic.Int64 // when the last byte came, in nanoseconds
 	alive    sync.Once    // starts the keepalive
+	inUse    atomic.Bool  // the first request has come
 	channels atomic.Int32
 	first    atomic.Bool // a session was opened already
 	noMore   atomic.Bool // the client promised to open no more sessions
@@ -199,6 +200,7 @@ func (c *conn) login() {
 // used lifts the deadline: from the first request on, keepalives tell whether the client is there.
 func (c *conn) used(ctx glider.Context) {
 	c.alive.Do(func() {
+		c.inUse.Store(true)
 		_ = c.Conn.SetDeadline(time.Time{})
 		c.keepalive(ctx)
 	})

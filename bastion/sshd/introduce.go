@@ -5,6 +5,9 @@ import (
 	"errors"
 	"regexp"
 	"strconv"
+	"syscall"
+
+	"github.com/podbastion/podbastion/internal/tcp"
 )
 
 // version is what the bastion calls itself (RFC 4253 section 4.2).
@@ -51,6 +54,9 @@ func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if n > 0 {
 		c.note()
+		if t, ok := c.Conn.(syscall.Conn); ok && !c.inUse.Load() {
+			tcp.Acknowledge(t) // OpenSSH's client would wait for it once in every login
+		}
 	}
 	return n, err
 }

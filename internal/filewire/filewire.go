@@ -31,11 +31,36 @@ type Header struct {
 
 // Copy is the remote side of an scp command.
 type Copy struct {
-	Sink      bool     `json:"sink"` // scp -t: files come; otherwise scp -f: files go
-	Recursive bool     `json:"recursive,omitempty"`
-	Preserve  bool     `json:"preserve,omitempty"`
-	Directory bool     `json:"directory,omitempty"` // the sink must be a directory
-	Paths     []string `json:"paths"`               // globs in which \ quotes; a sink has one
+	Sink      bool  `json:"sink"` // scp -t: files come; otherwise scp -f: files go
+	Recursive bool  `json:"recursive,omitempty"`
+	Preserve  bool  `json:"preserve,omitempty"`
+	Directory bool  `json:"directory,omitempty"` // the sink must be a directory
+	Paths     Paths `json:"paths"`               // globs in which \ quotes; a sink has one
+}
+
+// Paths pass through JSON byte by byte: they need not be UTF-8, which JSON's strings are.
+type Paths []string
+
+// MarshalJSON implements json.Marshaler.
+func (p Paths) MarshalJSON() ([]byte, error) {
+	raw := make([][]byte, len(p))
+	for i, s := range p {
+		raw[i] = []byte(s)
+	}
+	return json.Marshal(raw)
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (p *Paths) UnmarshalJSON(text []byte) error {
+	var raw [][]byte
+	if err := json.Unmarshal(text, &raw); err != nil {
+		return err
+	}
+	*p = make(Paths, len(raw))
+	for i, b := range raw {
+		(*p)[i] = string(b)
+	}
+	return nil
 }
 
 // Rules permit, by kind. An empty list permits nothing of that kind.
@@ -63,7 +88,8 @@ const (
 )
 
 // Event is something that was done to a file, or refused. Open and Notice are no audit events: Open announces a
-// transfer, so that one whose server dies is not forgotten, and a Notice is a line for the client's eyes.
+// transfer, so that the bastion does not forget one whose helper, container or node dies, and a Notice is a line for the
+// client's eyes.
 type Event struct {
 	Type    string  `json:"type"`           // the audit event's type, or Open or Notice
 	ID      uint64  `json:"id,omitempty"`   // pairs an Open with the event that ends it

@@ -95,6 +95,14 @@ func (b *Bulk) Whole(write func() error) error {
 	return err
 }
 
+// SetLinger says what becomes of data that is not sent when the connection is closed, as of a net.TCPConn.
+func (b *Bulk) SetLinger(seconds int) error {
+	if c, ok := b.Conn.(*net.TCPConn); ok {
+		return c.SetLinger(seconds)
+	}
+	return syscall.ENOTSUP
+}
+
 // SyscallConn implements syscall.Conn.
 func (b *Bulk) SyscallConn() (syscall.RawConn, error) {
 	if c, ok := b.Conn.(syscall.Conn); ok {

@@ -45,6 +45,14 @@ func Silent(c syscall.Conn) bool {
 	return silent || err != nil
 }
 
+// Acknowledge has what was received acknowledged now. The kernel puts that off for 40 ms in the hope of something to
+// send, and a peer that gathers small writes (Nagle) waits for it.
+func Acknowledge(c syscall.Conn) {
+	_ = control(c, func(fd int) {
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_QUICKACK, 1) // without it the peer waits, no more
+	})
+}
+
 func control(c syscall.Conn, f func(fd int)) error {
 	raw, err := c.SyscallConn()
 	if err != nil {

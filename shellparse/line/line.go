@@ -385,6 +385,21 @@ func (t *Tracker) Pending() Line {
 	return t.line(r)
 }
 
+// Forget tells that a program other than a shell has taken the keys so far.
+func (t *Tracker) Forget() {
+	t.queue, t.limbo, t.deferred = nil, nil, deferral{}
+	t.endEdit()
+}
+
+// Concluded tells that a line was submitted as text and that whoever reads now waits for a new one: all keys so far are
+// behind it.
+func (t *Tracker) Concluded(text string) {
+	if _, accepts := boundary(t.queue); accepts && t.edit.started {
+		t.emit(reading{text: text, prompt: t.edit.prompt, matched: true}, t.announced())
+	}
+	t.Forget()
+}
+
 // Foreground tells what the node says: a shell has the terminal, whatever the screen looks like.
 func (t *Tracker) Foreground(shell bool) { t.told = shell }
 

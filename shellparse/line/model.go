@@ -1,5 +1,7 @@
 package line
 
+import "strings"
+
 // A model replays keys as one kind of line editor would take them. It is one of several guesses: which editor the shell
 // has, and how it is set up, shows only in whether a model's text is what the screen shows.
 type model struct {
@@ -245,6 +247,53 @@ func (m *model) shows() []rune {
 		return m.shown
 	}
 	return m.text
+}
+
+// lastShown is the last character that busybox shows as it is, where it knows that the terminal takes UTF-8; others are
+// question marks, one each.
+const lastShown = 767
+
+// showsElse is the other way to show the text; nil where there is none.
+func (m *model) showsElse() []rune {
+	if m.kind != busybox {
+		return nil
+	}
+	var out []rune
+	for i, r := range m.text {
+		if r <= lastShown || r >= rawByte && r <= rawByte+0xff {
+			continue
+		}
+		if out == nil {
+			out = append(out, m.text...)
+		}
+		out[i] = '?'
+	}
+	return out
+}
+
+// fits tells that a screen shows the model's text.
+func (m *model) fits(seen string) bool {
+	if matches(m.shows(), seen) {
+		return true
+	}
+	if m.kind == busybox && strings.Contains(seen, "\n") {
+		// It breaks rows where it thinks that they end, which behind a prompt of wide characters is not where they do.
+		seen = strings.ReplaceAll(seen, "\n", "")
+		if matches(m.shows(), seen) {
+			return true
+		}
+	}
+	other := m.showsElse()
+	return other != nil && matches(other, seen)
+}
+
+// fitsEnd is how many bytes at the end of s show the model's text.
+func (m *model) fitsEnd(s string) int {
+	n := matchLen(s, m.shows())
+	if other := m.showsElse(); n == 0 && other != nil {
+		n = matchLen(s, other)
+	}
+	return n
 }
 
 // stepCooked is the kernel's own line discipline. A pseudo-terminal is not told that its bytes are UTF-8 unless someone

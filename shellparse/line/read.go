@@ -130,7 +130,7 @@ func (t *Tracker) models(keys []byte) []*model {
 // agree looks for a model that gives what the screen shows.
 func (t *Tracker) agree(r *reading, models []*model) bool {
 	for _, m := range models {
-		if !matches(m.shows(), r.seen) {
+		if !m.fits(r.seen) {
 			continue
 		}
 		t.kind, t.vi, t.kills = m.kind, m.vi, m.kills
@@ -236,7 +236,7 @@ func (t *Tracker) behindPrompt(s string, keys []byte) (reading, int) {
 		}
 		for _, g := range t.guesses() {
 			m := t.replay(one, g.kind, g.vi)
-			k := matchLen(s, m.shows())
+			k := m.fitsEnd(s)
 			if !m.sure || len(m.text) == 0 || k == 0 || g.kind == cooked && ok && k > len(rest) {
 				continue
 			}

@@ -45,6 +45,22 @@ func (t *Tracker) noteRight() {
 	}
 }
 
+// RightPrompt is what stood right of the prompt before anything was typed, in a form that does not change with the time
+// of day.
+func (t *Tracker) RightPrompt() string { return t.edit.right }
+
+// Bare tells that nothing stands right of the cursor but a right prompt like the given one, apart from the cursor.
+func (t *Tracker) Bare(right string) bool {
+	at := t.screen.Cursor()
+	used := t.screen.Used(at.Line)
+	for c := at.Col; c < used; c++ {
+		if !t.screen.Cell(screen.Pos{Line: at.Line, Col: c}).Space() {
+			return right != "" && c > at.Col && shape(t.span(at.Line, c, used)) == right
+		}
+	}
+	return true
+}
+
 func (t *Tracker) span(line, from, to int) string {
 	var b []byte
 	for c := from; c < to; c++ {

@@ -200,6 +200,28 @@ func (r *runner) scriptProgram() {
 	r.startShell()
 }
 
+// multiplexer starts shells or goes back to some. Most of its words can be commands for them, each in a way of its own.
+func (r *runner) multiplexer() {
+	value := false
+	for _, w := range r.words[1:] {
+		switch text, known := w.Known(); {
+		case known && value:
+			value = false
+		case !known:
+			r.hidden("its arguments are only known at run time")
+		default:
+			switch text {
+			case "-t", "-S", "-L":
+				value = true
+			case "attach", "attach-session", "a", "new", "new-session", "ls", "list-sessions", "-ls", "-list", "-r", "-x", "-d", "-dr", "-D", "-R", "-RR", "-U", "-u", "-2":
+			default:
+				r.foreign(InArguments, "it may be handed commands for its shells")
+			}
+		}
+	}
+	r.startShell()
+}
+
 func (r *runner) flock() {
 	g := grammar{short: "eFnosuxhVw:E:c:", long: []string{"exclusive", "shared", "unlock", "nonblock", "nb", "wait=", "timeout=", "conflict-exit-code=", "close", "no-fork", "verbose", "command="}}
 	p := g.parse(r.words[1:])

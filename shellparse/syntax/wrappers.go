@@ -94,6 +94,8 @@ func (r *runner) method() func() {
 		return r.su
 	case "script":
 		return r.scriptProgram
+	case "tmux", "screen", "byobu", "dtach", "abduco", "zellij", "shpool":
+		return r.multiplexer
 	case "flock":
 		return r.flock
 	case "ssh":

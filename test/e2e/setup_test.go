@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -43,7 +44,17 @@ func sharedWorld(t testing.TB) *world {
 
 func newWorld(t testing.TB, dir string) *world {
 	t.Helper()
-	w := &world{cluster: sharedCluster(t), dir: dir}
+	document, err := os.ReadFile("roles.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newWorldBefore(t, dir, sharedCluster(t), string(document))
+}
+
+// newWorldBefore starts an agent and a bastion before a cluster, with a roles document.
+func newWorldBefore(t testing.TB, dir string, c *cluster, document string) *world {
+	t.Helper()
+	w := &world{cluster: c, dir: dir, document: document}
 	w.addr, w.ops, w.agentAddr, w.agentOps = freePort(t), freePort(t), freePort(t), freePort(t)
 	command(t, binary(t, "agent"), "pki", "--dir", w.path("pki"), "--node", node)
 	command(t, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", w.path("ca"))
@@ -88,21 +99,20 @@ func (w *world) close() {
 // roles writes the roles document, each KEY_name replaced by that account's public key, after change has seen it.
 func (w *world) roles(t testing.TB, change func(string) string) {
 	t.Helper()
-	data, err := os.ReadFile("roles.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := string(data)
-	if change != nil {
-		text = change(text)
-	}
-	for _, account := range []string{"alice", "bob", "dev", "strict", "careful", "short", "mover", "unrecorded"} {
-		text = strings.ReplaceAll(text, "KEY_"+account, w.key(t, account))
-	}
 	ca, err := os.ReadFile(w.path("ca.pub"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	text := w.document
+	if change != nil {
+		text = change(text)
+	}
+	text = regexp.MustCompile(`KEY_\w+`).ReplaceAllStringFunc(text, func(mark string) string {
+		if account := strings.TrimPrefix(mark, "KEY_"); account != "ca" && account != "name" {
+			return w.key(t, account)
+		}
+		return mark
+	})
 	w.write(t, "roles.yaml", strings.ReplaceAll(text, "KEY_ca", strings.TrimSpace(string(ca))))
 }
 

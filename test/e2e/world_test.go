@@ -26,8 +26,10 @@ import (
 type world struct {
 	*cluster
 	dir       string
-	addr      string // of the bastion's SSH listener
-	ops       string // of the bastion's health and metrics
+	starting  sync.Mutex // for tests that start many sessions
+	document  string     // the roles document, with KEY_name for the accounts' keys
+	addr      string     // of the bastion's SSH listener
+	ops       string     // of the bastion's health and metrics
 	agentOps  string
 	agentAddr string
 	bastion   *daemon

@@ -14,7 +14,7 @@ func TestRolesAndEvents(t *testing.T) {
 	w := newWorld(t)
 	w.pod(t, "static", "podbastion/static:test", "--tmpfs", "/tmp")
 	w.serve(t)
-	w.ok(t, "", "scp", append(w.options("-r"), w.tree(t, "in", 0, false), "alice+static@127.0.0.1:/tmp/in")...)
+	w.ok(t, "", "scp", append(w.options("-r"), w.tree(t, "in", 0, plain...), "alice+static@127.0.0.1:/tmp/in")...)
 	w.ok(t, "", "scp", append(w.options("-r"), w.path("in"), "alice+static@127.0.0.1:/tmp/out")...)
 	small, big := w.file(t, "small", "small file"), w.path("in/big") // 3 MiB
 	for _, proto := range [][]string{nil, {"-O"}} {

@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -62,12 +63,15 @@ roles:
 type world struct {
 	host string // of the engine
 	dir  string // of this machine: keys and files
+	at   string // address that the bastion listens on
 	port string
 	pods map[string]string // name to container id
 	// namespace is of this world alone: pods that a killed run left behind have another.
 	namespace string
 	log       *events
 	key       ssh.Signer
+	roles     *auth.Source
+	sessions  *session.Service
 }
 
 // events is an audit log in memory.
@@ -116,7 +120,10 @@ func (w *world) docker(t testing.TB, args ...string) string {
 // pod starts a pod's container of an image, with more arguments for docker run.
 func (w *world) pod(t testing.TB, name, image string, args ...string) {
 	t.Helper()
-	run := append([]string{"run", "-d", "--network", "none",
+	if !slices.Contains(args, "--network") {
+		args = append(args, "--network", "none")
+	}
+	run := append([]string{"run", "-d",
 		"--label", "io.kubernetes.pod.namespace=" + w.namespace, "--label", "io.kubernetes.pod.name=" + name,
 		"--label", "io.kubernetes.pod.uid=uid-" + name, "--label", "io.kubernetes.container.name=app",
 		"--label", "io.kubernetes.docker.type=container"}, args...)
@@ -148,12 +155,12 @@ func must(t testing.TB, err error) {
 // newWorld starts a bastion and an agent. Pods are added before with w.pod, then w.serve.
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	return &world{host: runtimetest.Docker(t.(*testing.T)), dir: t.TempDir(), pods: map[string]string{}, log: &events{}, namespace: "files-" + strings.ToLower(rand.Text()[:8])}
+	return &world{host: runtimetest.Docker(t), dir: t.TempDir(), at: "127.0.0.1", pods: map[string]string{}, log: &events{}, namespace: "files-" + strings.ToLower(rand.Text()[:8])}
 }
 
 func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
 
-func (w *world) serve(t *testing.T) {
+func (w *world) serve(t testing.TB) {
 	t.Helper()
 	program, err := helper()
 	must(t, err)
@@ -168,7 +175,7 @@ func (w *world) serve(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
 	go func() { ran <- rt.Run(ctx) }()
-	t.Cleanup(func() { cancel(); _ = <-ran; _ = rt.Close() })
+	t.Cleanup(func() { cancel(); <-ran; _ = rt.Close() })
 	a := agenttest.Start(t, agenttest.WithRuntime(rt), func(o *agent.Options) { o.Files = files.NewConfined(log, program) })
 	for deadline := time.Now().Add(20 * time.Second); len(rt.List()) < len(w.pods) && time.Now().Before(deadline); {
 		time.Sleep(20 * time.Millisecond)
@@ -182,7 +189,7 @@ func (w *world) serve(t *testing.T) {
 	t.Cleanup(func() {
 		if t.Failed() {
 			for _, e := range w.log.all() {
-				if e.Outcome != "complete" {
+				if e.Outcome != "complete" && (e.Outcome != "" || e.Reason != "" && e.Reason != "exit") {
 					text, _ := json.Marshal(e)
 					t.Logf("%s", text)
 				}
@@ -190,32 +197,32 @@ func (w *world) serve(t *testing.T) {
 		}
 	})
 	w.login(t)
-	roles, err := auth.NewSource(w.path("roles.yaml"), nil)
+	w.roles, err = auth.NewSource(w.path("roles.yaml"), nil)
 	must(t, err)
 	br := bridge.New(bridge.Options{TLS: a.TLS, Signer: a.Signer, Port: a.Port})
 	t.Cleanup(br.Close)
 	registry := prometheus.NewRegistry()
-	sessions := session.New(session.Options{
-		Router: route.New(idx), Bridge: br, Files: br, Documents: roles, Audit: w.log, Max: 1000, Log: log,
+	w.sessions = session.New(session.Options{
+		Router: route.New(idx), Bridge: br, Files: br, Documents: w.roles, Audit: w.log, Max: 1000, Log: log,
 		Metrics: session.NewMetrics(registry),
 	})
-	verifier := verify.New(roles, verify.Options{})
+	verifier := verify.New(w.roles, verify.Options{})
 	front := sshd.New(sshd.Options{
-		HostKeys: []ssh.Signer{w.key}, Keys: verifier, Secrets: verifier, Passwords: func() bool { return false }, Throttle: throttle.New(throttle.Options{}), Sessions: sessions,
+		HostKeys: []ssh.Signer{w.key}, Keys: verifier, Secrets: verifier, Passwords: func() bool { return false }, Throttle: throttle.New(throttle.Options{}), Sessions: w.sessions,
 		Audit: w.log, Log: log, Metrics: sshd.NewMetrics(registry),
 		Limits: sshd.Limits{LoginGrace: time.Minute, MaxConnections: 200, MaxPerSource: 200, MaxUnauthenticated: 100, MaxChannels: 64,
 			KeepaliveInterval: 15 * time.Second, KeepaliveMisses: 3},
 	})
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := net.Listen("tcp", net.JoinHostPort(w.at, "0"))
 	must(t, err)
 	_, w.port, _ = net.SplitHostPort(ln.Addr().String())
 	served := make(chan error, 1)
 	go func() { served <- front.Serve(ctx, ln) }()
-	t.Cleanup(func() { cancel(); front.Close(); _ = <-served })
+	t.Cleanup(func() { cancel(); front.Close(); <-served })
 }
 
 // login writes a key, a roles document and what the clients need.
-func (w *world) login(t *testing.T) {
+func (w *world) login(t testing.TB) {
 	t.Helper()
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	must(t, err)

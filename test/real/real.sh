@@ -77,7 +77,7 @@ build_apiserver() {
 
 image_bash() {
   local root; root=$(mktemp -d)
-  debootstrap --variant=minbase --include=procps,less,vim-tiny,python3-minimal,sudo,zsh,fish bookworm "$root"
+  debootstrap --variant=minbase --include=procps,less,vim-tiny,python3-minimal,sudo,tmux,zsh,fish bookworm "$root"
   rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/usr/share/{doc,man,locale}/*
   chroot "$root" useradd -m -s /bin/bash -u 1000 dev
   chmod 755 "$root"
@@ -150,7 +150,7 @@ wait_for() { # NAME COMMAND…: until COMMAND works, while NAME runs
 docker_() { docker -H "unix://$DIR/docker.sock" "$@"; }
 
 up_docker() {
-  once "$CACHE/images/bash-3.tar" image_bash
+  once "$CACHE/images/bash-4.tar" image_bash
   once "$CACHE/images/ash-2.tar" image_ash
   once "$CACHE/images/static-1.tar" image_static
   once "$CACHE/images/ansible-1.tar" image_ansible
@@ -158,7 +158,7 @@ up_docker() {
   PATH=$PATH:/usr/sbin:/sbin start dockerd dockerd --host "unix://$DIR/docker.sock" --data-root "$DIR/docker" \
     --exec-root "$DIR/docker-exec" --pidfile "$DIR/dockerd-own.pid" --bip 172.31.255.1/24 --log-level warn
   wait_for dockerd docker -H "unix://$DIR/docker.sock" version
-  docker_ import --change 'CMD ["sleep","infinity"]' "$CACHE/images/bash-3.tar" podbastion/bash:test >/dev/null
+  docker_ import --change 'CMD ["sleep","infinity"]' "$CACHE/images/bash-4.tar" podbastion/bash:test >/dev/null
   docker_ import --change 'CMD ["sleep","2147483647"]' --change 'ENV PATH=/bin' "$CACHE/images/ash-2.tar" podbastion/ash:test >/dev/null
   docker_ import --change 'CMD ["sleep","infinity"]' "$CACHE/images/ansible-1.tar" podbastion/ansible:test >/dev/null
   docker_ import --change 'CMD ["/static"]' --change 'ENV PATH=/' "$CACHE/images/static-1.tar" podbastion/static:test >/dev/null

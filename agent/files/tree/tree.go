@@ -144,8 +144,8 @@ func openNoLinks(dir int, name string) (int, error) {
 }
 
 func (p *Place) isLink() bool {
-	_, err := readlink(p.dir, p.name)
-	return err == nil
+	st, err := p.Stat()
+	return err == nil && IsLink(st.Mode)
 }
 
 func readlink(dir int, name string) (string, error) {

@@ -2,6 +2,7 @@ package docker
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -25,6 +26,7 @@ import (
 const (
 	grace = 300 * time.Millisecond // for processes to end after SIGHUP
 	drain = time.Second            // of waiting for output of a terminal whose program ended
+	start = time.Minute            // of waiting for an engine that has much to do; whoever waits can go
 	lost  = 3 * time.Second        // of an engine that cannot be asked before an execution counts as lost
 )
 
@@ -114,15 +116,10 @@ type process struct {
 
 // started waits until the engine says that the process runs, takes hold of it, and gives its terminal its first size.
 func (p *process) started(ctx context.Context, s runtime.Spec) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, start)
 	defer cancel()
-	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
-		spoke := false
-		select {
-		case <-p.spoke:
-			spoke = true
-		default:
-		}
+	word, spoke := p.spoke, false
+	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
 		info, err := p.api.api.ContainerExecInspect(ctx, p.id)
 		switch {
 		case err != nil:
@@ -144,6 +141,8 @@ func (p *process) started(ctx context.Context, s runtime.Spec) error {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("docker: the exec did not start: %w", ctx.Err())
+		case <-word: // it runs, or has ended
+			word, spoke = nil, true
 		case <-time.After(pause):
 		}
 	}
@@ -156,8 +155,8 @@ func (p *process) refused(ctx context.Context, program string, code int) error {
 	defer stop()
 	text, _ := io.ReadAll(io.LimitReader(p.stdout, 4<<10))
 	err := fmt.Errorf("docker: %q", text)
-	if start := (*runtime.StartError)(nil); errors.As(attachError(program, err), &start) {
-		return start
+	if known := attachError(program, err); errors.As(known, new(*runtime.StartError)) || bytes.Contains(text, []byte("cgroup")) || bytes.Contains(text, []byte("setns")) {
+		return known // with these words it is the node that fails, not the program
 	}
 	return &runtime.StartError{Program: program, Code: code, Err: err}
 }

@@ -30,7 +30,8 @@ type Stat struct {
 	PPID    int
 	Group   int
 	Session int
-	TPGID   int // foreground process group of its terminal, -1 without one
+	TTY     uint64 // device number of its controlling terminal, as unix.Mkdev makes it; 0 without one
+	TPGID   int    // foreground process group of its terminal, -1 without one
 	Start   uint64
 }
 
@@ -79,8 +80,14 @@ func ReadStat(pid int) (Stat, error) {
 	num := func(i int) int { n, _ := strconv.Atoi(f[i]); return n }
 	start, _ := strconv.ParseUint(f[19], 10, 64)
 	return Stat{
-		PID: pid, Command: string(data[left+1 : right]), State: f[0][0], PPID: num(1), Group: num(2), Session: num(3), TPGID: num(5), Start: start,
+		PID: pid, Command: string(data[left+1 : right]), State: f[0][0], PPID: num(1), Group: num(2), Session: num(3), TTY: device(num(4)), TPGID: num(5), Start: start,
 	}, nil
+}
+
+// device converts a device number from the form that /proc uses.
+func device(n int) uint64 {
+	d := uint32(n) // #nosec G115 -- the kernel writes 32 bits
+	return unix.Mkdev(d>>8&0xfff, d&0xff|d>>12&0xfff00)
 }
 
 // marked reports whether the process inherited the session's marker.

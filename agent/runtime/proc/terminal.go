@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"strconv"
@@ -25,58 +26,77 @@ type Terminal struct {
 	UnreadInput int    `json:"unreadInput"`     // bytes; in canonical mode those of complete lines
 	Command     string `json:"command"`         // program of the group's leader
 	Directory   string `json:"directory"`       // its working directory, as the container names it
+	Unsure      bool   `json:"unsure"`          // a shell may read the keys: which of several terminals gets them cannot be told
 }
 
 // maxGroup bounds how many processes are looked at for one answer.
 const maxGroup = 256
 
-// ReadTerminal reads the state of the terminal that is the standard input of a session's first process. It costs a
-// few dozen reads in /proc and stops nothing.
+// ReadTerminal reads the state of the terminal that is the standard input of a session's first process; where a program
+// relays the keys to a terminal of its own, of that one. It costs a few dozen reads in /proc and stops nothing.
 func ReadTerminal(root ID) (Terminal, error) {
 	f, err := openTerminal(root)
 	if err != nil {
 		return Terminal{}, err
 	}
 	defer f.Close()
-	var t Terminal
-	if err := t.readDevice(f); err != nil {
-		return Terminal{}, err
-	}
 	st, err := root.Stat()
 	if err != nil {
 		return Terminal{}, fmt.Errorf("proc: %w", err)
 	}
-	if st.TPGID <= 0 {
-		return t, nil
+	s, err := look(f, root.PID, st.TPGID)
+	if err != nil {
+		return Terminal{}, err
 	}
-	t.Foreground = st.TPGID
-	members := group(root.PID, st.TPGID)
-	leader := st.TPGID
-	if len(members) > 0 && members[0] != leader {
-		leader = members[0] // the first one has ended, as in `true | cat`
+	if st.TPGID > 0 && st.Group == st.TPGID {
+		s.Shell, s.Nested, s.Scripted = true, false, false
 	}
-	name, operands := program(leader)
-	t.Command = name
-	t.Directory, _ = os.Readlink(file(leader, "cwd")) // it may end meanwhile
-	switch {
-	case st.Group == st.TPGID:
-		t.Shell = true
-	case isShell(name):
-		t.Shell, t.Nested, t.Scripted = true, true, operands
-	}
+	return s.innermost(maxRelays)
+}
+
+// sight is what one look at a terminal showed.
+type sight struct {
+	Terminal
+	info    os.FileInfo
+	members []int // of the foreground group, the leader first
+	above   []uint64
+}
+
+// look reads one terminal, in whose foreground a group of root and its descendants is.
+func look(f *os.File, root, foreground int) (*sight, error) {
 	info, err := f.Stat()
 	if err != nil {
-		return Terminal{}, fmt.Errorf("proc: %w", err)
+		return nil, fmt.Errorf("proc: %w", err)
 	}
-	for _, pid := range append([]int{leader}, members...) {
-		if t.Reading, err = reads(pid, info); err != nil {
-			return Terminal{}, err
-		}
-		if t.Reading {
-			break
+	s := &sight{info: info}
+	if err := s.readDevice(f); err != nil || foreground <= 0 {
+		return s, err
+	}
+	s.Foreground = foreground
+	s.members = group(root, foreground)
+	leader := foreground
+	if len(s.members) > 0 {
+		leader = s.members[0] // the first one may have ended, as in `true | cat`
+	} else {
+		s.members = []int{leader}
+	}
+	name, operands := program(leader)
+	s.Command = name
+	s.Directory, _ = os.Readlink(file(leader, "cwd")) // it may end meanwhile
+	if isShell(name) {
+		s.Shell, s.Nested, s.Scripted = true, true, operands
+	}
+	s.Reading, err = anyReads(s.members, info)
+	return s, err
+}
+
+func anyReads(pids []int, terminal os.FileInfo) (bool, error) {
+	for _, pid := range pids {
+		if reading, err := reads(pid, terminal); reading || err != nil {
+			return reading, err
 		}
 	}
-	return t, nil
+	return false, nil
 }
 
 func (t *Terminal) readDevice(f *os.File) error {
@@ -179,9 +199,39 @@ func readSome(name string) ([]byte, error) {
 	return buf[:n], err
 }
 
-// reads reports whether a process is blocked reading the terminal. One that is gone does not.
+// reads reports whether a thread of a process is blocked reading the terminal. One that is gone does not.
 func reads(pid int, terminal os.FileInfo) (bool, error) {
-	data, err := readSome(file(pid, "syscall"))
+	reading, err := threadReads(pid, pid, terminal)
+	if reading || err != nil {
+		return reading, err
+	}
+	tasks, _ := names(file(pid, "task"), maxGroup) // none, where it has ended
+	for _, name := range tasks {
+		if task, err := strconv.Atoi(name); err == nil && task != pid {
+			if reading, err := threadReads(pid, task, terminal); reading || err != nil {
+				return reading, err
+			}
+		}
+	}
+	return false, nil
+}
+
+// names lists at most so many entries of a folder.
+func names(dir string, most int) ([]string, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	list, err := f.Readdirnames(most)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return list, err
+}
+
+func threadReads(pid, task int, terminal os.FileInfo) (bool, error) {
+	data, err := readSome(file(pid, "task/"+strconv.Itoa(task)+"/syscall"))
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
 		return false, nil
 	}

@@ -304,7 +304,7 @@ func (l *lines) next(t *testing.T) string {
 func (l *lines) drain() { _, _ = io.Copy(io.Discard, l.r) }
 
 // Docker returns where the tests' Docker Engine listens; it fails the test where there is none.
-func Docker(t *testing.T) string {
+func Docker(t testing.TB) string {
 	t.Helper()
 	host := os.Getenv("PODBASTION_DOCKER")
 	if host == "" {

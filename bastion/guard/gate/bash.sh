@@ -18,8 +18,10 @@ __podbastion_line() {
   [[ $1 != edit ]] || expanded="${FCEDIT:-${VISUAL:-${EDITOR:-vi}}}"
   (( ++__podbastion_count ))
   __podbastion_tell "l;$__podbastion_count;$1" "$READLINE_LINE" "$expanded"
-  read -r -s -d . reply </dev/tty
-  [[ $reply != "$__podbastion_nonce;$__podbastion_count;run" ]] || __podbastion_next "$2"
+  until [[ ${reply-} == *"$__podbastion_nonce;$__podbastion_count;"@(run|stay) ]]; do
+    read -r -s -d . reply </dev/tty || return 0
+  done
+  [[ $reply != *run ]] || __podbastion_next "$2"
 } 2>/dev/null
 
 # Tells the pending line and waits for nothing.

@@ -154,7 +154,7 @@ func TestBashInterruptedWhileWaiting(t *testing.T) {
 	}
 }
 
-// A wrong answer is no answer: an old one, one without the nonce, one for another line.
+// A wrong answer is no answer, and the right one is waited for: an old one, one without the nonce, one for another line.
 func TestBashTakesOnlyItsOwnAnswer(t *testing.T) {
 	for _, answer := range []string{"run.", "00000000000000000000000000000000;1;run.", "%;2;run.", "%;1;stay.", "%;1;runs."} {
 		s := start(t, bashPath, bashHome)
@@ -163,6 +163,7 @@ func TestBashTakesOnlyItsOwnAnswer(t *testing.T) {
 		s.keys("touch F\r")
 		s.line(1)
 		s.keys(strings.ReplaceAll(answer, "%", s.gate.nonce))
+		s.keys(string(s.gate.Reply(1, false)))
 		s.wait("line drawn again", func() bool { return strings.Count(s.screen.String(), "touch F") == 2 })
 		s.interrupt()
 		s.prompt(2)

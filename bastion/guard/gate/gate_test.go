@@ -118,8 +118,11 @@ func (s *shell) interrupt() {
 		return last.Kind == Answer, last.Text == ""
 	}
 	s.keys("\x03")
-	for range 20 {
+	for try := range 20 {
 		time.Sleep(50 * time.Millisecond)
+		if try%5 == 4 { // the interrupt may have taken the answer with it that the hook waits for
+			s.keys(string(s.gate.Reply(1, false)))
+		}
 		s.keys(string(s.gate.Ask()))
 		time.Sleep(50 * time.Millisecond)
 		switch answered, empty := cleared(); {

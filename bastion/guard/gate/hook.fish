@@ -10,6 +10,10 @@ end
 # A submit key expands an abbreviation, which is done once this function has returned, and has the bastion press the
 # key that tells the line.
 function __podbastion_submit
+    if test (status current-command) = read
+        commandline -f execute
+        return
+    end
     commandline -f expand-abbr
     __podbastion_tell "r;$__podbastion_count;accept"
 end
@@ -29,12 +33,17 @@ function __podbastion_run
     end
 end
 
+# What is typed to fish's own `read` may be a secret and is not told.
 function __podbastion_ask
+    if test (status current-command) = read
+        __podbastion_tell "q;0;read"
+        return
+    end
     __podbastion_tell "q;0;ask" (commandline | string collect)
 end
 
 function __podbastion_bind
-    for mode in (bind --list-modes)
+    for mode in (bind --list-modes | string match --invert paste) # in a paste these keys are text
         for key in \r \n \e\r \e\n
             bind -M $mode $key __podbastion_submit
         end

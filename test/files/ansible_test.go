@@ -1,0 +1,123 @@
+//go:build real
+
+package files_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// playbook uses every module that the documentation promises, and checks what each of them did.
+const playbook = `
+- hosts: pods
+  gather_facts: false
+  vars: {greeting: hello}
+  tasks:
+    - ping:
+    - setup: {gather_subset: [min]}
+    - assert: {that: 'ansible_distribution == "Debian"'}
+    - file: {path: "{{ dir }}", state: directory, mode: "0750"}
+      tags: transfer
+    - copy: {src: SRC, dest: "{{ dir }}/copied", mode: "0600"}
+      tags: transfer
+    - stat: {path: "{{ dir }}/copied", checksum_algorithm: sha256}
+      register: copied
+    - assert: {that: 'copied.stat.mode == "0600" and copied.stat.checksum == sum'}
+    - copy: {content: "relative", dest: "relative-{{ dir | basename }}"}
+    - shell: cat ~/relative-{{ dir | basename }}
+      register: relative
+    - assert: {that: 'relative.stdout == "relative"'}
+    - command: pwd
+      register: directory
+    - assert: {that: 'directory.stdout == "/home/dev"'}
+    - template: {src: TEMPLATE, dest: "{{ dir }}/templated"}
+    - lineinfile: {path: "{{ dir }}/templated", line: "another line"}
+    - command: cat {{ dir }}/templated
+      register: lines
+    - assert: {that: 'lines.stdout_lines == ["hello from " + inventory_hostname, "another line"]'}
+    - shell: echo $((1 + 2)) | sed 's/3/three/'; exit 5
+      register: shell
+      failed_when: shell.rc != 5
+    - assert: {that: 'shell.stdout == "three"'}
+    - fetch: {src: "{{ dir }}/copied", dest: "{{ fetched }}/"}
+      tags: transfer
+    - synchronize: {src: TREE/, dest: "{{ dir }}/tree"}
+    - stat: {path: "{{ dir }}/tree/big", checksum_algorithm: sha256}
+      register: tree
+    - assert: {that: 'tree.stat.checksum == bigsum'}
+    - command: id -u
+      become: true
+      register: root
+    - command: id -u
+      register: user
+    - assert: {that: 'root.stdout == "0" and user.stdout == uid | string'}
+`
+
+// ansibleFiles writes the playbook and what it copies. It returns the variables that a host of it needs, and the tree.
+func (w *world) ansibleFiles(t testing.TB) (variables, tree string) {
+	t.Helper()
+	tree = w.tree(t, "tree", 20, plain...)
+	sum := strings.Fields(w.ok(t, "", "sha256sum", tree+"/script", tree+"/big"))
+	w.file(t, "greeting.j2", "{{ greeting }} from {{ inventory_hostname }}\n")
+	w.file(t, "play.yaml", strings.NewReplacer("SRC", tree+"/script", "TEMPLATE", w.path("greeting.j2"), "TREE", tree).Replace(playbook))
+	return "[all:vars]\nansible_ssh_private_key_file=" + w.path("id") + "\nansible_python_interpreter=/usr/bin/python3\nuid=1000\nsum=" + sum[0] + "\nbigsum=" + sum[2] + "\n", tree
+}
+
+func TestAnsible(t *testing.T) {
+	w := newWorld(t)
+	w.at = "127.0.0.2" // synchronize takes 127.0.0.1 for this very machine and copies beside the bastion
+	var hosts strings.Builder
+	for i := range 3 {
+		name := fmt.Sprintf("p%d", i)
+		w.pod(t, name, "podbastion/ansible:test")
+		fmt.Fprintf(&hosts, "%s ansible_user=dev+%s\n", name, name)
+	}
+	w.pod(t, "bare", "podbastion/ash:test")
+	w.serve(t)
+	variables, tree := w.ansibleFiles(t)
+	w.file(t, "hosts", "[pods]\n"+hosts.String()+"[bare]\nbare0 ansible_user=alice+bare\n"+variables+"ansible_host="+w.at+"\nansible_port="+w.port+"\n")
+	t.Run("playbook", func(t *testing.T) {
+		for _, x := range []struct {
+			method, pipelining string
+			all                bool // of the playbook; the other methods differ in how files travel
+		}{
+			{"smart", "True", true}, {"smart", "False", true},
+			{"sftp", "True", false}, {"sftp", "False", false}, {"scp", "True", false}, {"scp", "False", false}, {"piped", "True", false}, {"piped", "False", false},
+		} {
+			t.Run(x.method+" pipelining="+x.pipelining, func(t *testing.T) {
+				t.Parallel()
+				dir, fetched := "/tmp/t-"+x.method+x.pipelining, w.path("fetched-"+x.method+x.pipelining)
+				args := []string{"-i", w.path("hosts"), w.path("play.yaml"), "-e", "dir=" + dir + " fetched=" + fetched}
+				if !x.all {
+					args = append(args, "--tags", "transfer")
+				}
+				out := w.ansible(t, x.method, x.pipelining, "ansible-playbook", args...)
+				if strings.Count(out, "unreachable=0") != 3 || strings.Count(out, "failed=0") != 3 {
+					t.Error(out)
+				}
+				for i := range 3 {
+					w.ok(t, "", "cmp", fmt.Sprintf("%s/p%d%s/copied", fetched, i, dir), tree+"/script")
+				}
+			})
+		}
+	})
+	t.Run("without python", func(t *testing.T) {
+		out := w.ansible(t, "smart", "False", "ansible", "-i", w.path("hosts"), "bare", "-m", "raw", "-a", "busybox | head -1")
+		if !strings.Contains(out, "BusyBox v") {
+			t.Error(out)
+		}
+		out = w.ansible(t, "smart", "False", "ansible", "-i", w.path("hosts"), "bare", "-m", "script", "-a", w.file(t, "script.sh", "#!/bin/sh\necho ran as $(id -u)\n"))
+		if !strings.Contains(out, "ran as 0") {
+			t.Error(out)
+		}
+	})
+}
+
+// ansible runs an Ansible program with ControlPersist on and nothing else changed but what the test is about.
+func (w *world) ansible(t testing.TB, method, pipelining, name string, args ...string) string {
+	t.Helper()
+	config := w.file(t, "ansible-"+method+pipelining+".cfg", "[defaults]\nhost_key_checking = False\nforks = 5\nnocows = 1\nlocal_tmp = "+w.path("local")+"\n[ssh_connection]\ntransfer_method = "+method+
+		"\npipelining = "+pipelining+"\nscp_extra_args = -O\ncontrol_path_dir = "+w.path("cp-"+method+pipelining)+"\nssh_args = -o ControlMaster=auto -o ControlPersist=20s -o UserKnownHostsFile=/dev/null\n")
+	return w.ok(t, "", "env", append([]string{"ANSIBLE_CONFIG=" + config, "LC_ALL=C.UTF-8", name}, args...)...)
+}
