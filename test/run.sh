@@ -13,10 +13,11 @@ cd "$(dirname "$0")/.."
 test/real/real.sh packages
 export PODBASTION_REAL=${PODBASTION_REAL:-/tmp/podbastion-real-$$}
 [ -n "${PODBASTION_REAL_KEEP:-}" ] || trap 'test/real/real.sh down' EXIT
-eval "$(test/real/real.sh up)"
+parts=$(test/real/real.sh up) # apart, so that a part that does not start ends the run
+eval "$parts"
 
 make build
 export PODBASTION_BIN=$PWD/bin
 go vet ./...
 go vet -tags real ./...
-go test -json -race -tags real -timeout 30m -p 1 "$@" | go run ./test/summary
+go test -json -race -tags real -timeout 12m -p 1 "$@" | go run ./test/summary
