@@ -386,7 +386,7 @@ func (w *walker) printed(s *sh.Stmt) []string {
 	}
 	text := strings.Join(parts, " ")
 	out := []string{text}
-	if decoded, ok := decodeDollar(text); ok && decoded != text {
+	if decoded, ok := decodeDollar(text, Bash); ok && decoded != text {
 		out = append(out, decoded)
 	}
 	if len(parts) > 1 { // printf's format with its arguments

@@ -6,6 +6,25 @@ import (
 	sh "mvdan.cc/sh/v3/syntax"
 )
 
+// fishEnds are the characters that end a word.
+const fishEnds = " \t\n;|&<>)"
+
+// disputed tells of what stands here, within a word, that fish's versions do not agree on, or that means something other
+// than it seems: an & with text behind it, which ended the command once and is text now; a # behind an escaped blank,
+// from where on all that is left of the row is text; and what would end a word in brackets, where it does not.
+func (r *fishReader) disputed(start int) bool {
+	switch r.text[r.pos] {
+	case '&':
+		return r.pos > start && r.pos+1 < len(r.text) && strings.IndexByte(fishEnds, r.text[r.pos+1]) < 0
+	case '#':
+		return r.pos > start && strings.IndexByte(" \t\n", r.text[r.pos-1]) >= 0
+	case '[':
+		inside, _, closed := strings.Cut(r.text[r.pos:], "]")
+		return r.pos > start && (!closed || strings.ContainsAny(inside, fishEnds+"(#'\"\\"))
+	}
+	return false
+}
+
 // word reads one word of fish's language; braces make several of it.
 func (r *fishReader) word() ([]Word, error) {
 	start := r.pos
@@ -14,7 +33,9 @@ func (r *fishReader) word() ([]Word, error) {
 	for r.pos < len(r.text) {
 		ch := r.text[r.pos]
 		switch {
-		case strings.IndexByte(" \t\n;|&<>)", ch) >= 0:
+		case r.disputed(start):
+			return nil, ErrUnparsable
+		case strings.IndexByte(fishEnds, ch) >= 0:
 			if r.pos == start {
 				return nil, ErrUnparsable
 			}
@@ -46,7 +67,7 @@ func (r *fishReader) word() ([]Word, error) {
 			r.pos++
 		case ch == '~' && r.pos == start:
 			end := r.pos + 1
-			for end < len(r.text) && strings.IndexByte(" \t\n;|&<>)/", r.text[end]) < 0 {
+			for end < len(r.text) && strings.IndexByte(fishEnds+"/", r.text[end]) < 0 {
 				end++
 			}
 			kind := Unknown
@@ -80,7 +101,7 @@ func (r *fishReader) finish(w Word, hasBraces bool, start int) ([]Word, error) {
 	}
 	var out []Word
 	walk := walker{collector: r.collector}
-	for _, alternative := range braces(word, maxBraces) {
+	for _, alternative := range braces(word, maxBraces, true) {
 		out = append(out, walk.word(alternative))
 	}
 	if len(out) == 0 {
@@ -144,7 +165,7 @@ func (r *fishReader) escape(b *wordBuilder) error {
 			end = min(r.pos+3, len(r.text))
 		}
 		if end > r.pos+2 { // the decoder takes as many digits as belong to it
-			text, ok := decodeDollar(strings.Replace(r.text[r.pos:end], `\X`, `\x`, 1))
+			text, ok := decodeDollar(strings.Replace(r.text[r.pos:end], `\X`, `\x`, 1), Bash)
 			if !ok {
 				return ErrUnparsable
 			}
@@ -152,7 +173,7 @@ func (r *fishReader) escape(b *wordBuilder) error {
 			r.pos = end
 			return nil
 		}
-		text, ok := decodeDollar(r.text[r.pos:end])
+		text, ok := decodeDollar(r.text[r.pos:end], Bash)
 		if !ok {
 			return ErrUnparsable
 		}

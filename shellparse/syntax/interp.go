@@ -229,7 +229,7 @@ func awkString(text string) (string, int) {
 		case '\\':
 			i++
 		case '"':
-			s, _ := decodeDollar(text[1:i])
+			s, _ := decodeDollar(text[1:i], Bash)
 			return s, i + 1
 		}
 	}

@@ -19,17 +19,17 @@ func unknown(source string) Word {
 // expand turns a word of the tree into the words that the shell makes of it.
 func (w *walker) expand(word *sh.Word) []Word {
 	switch n := countBraces(word); {
-	case n == 0:
-		return []Word{w.word(word)}
 	case n > maxNestedBraces || w.dialect == Zsh && !balanced(word):
 		return []Word{unknown("{…}")}
+	case n == 0:
+		return []Word{w.word(word)}
 	}
 	split := &sh.Word{Parts: slices.Clone(word.Parts)}
 	if !sh.SplitBraces(split) {
 		return []Word{w.word(word)}
 	}
 	var out []Word
-	for _, alternative := range braces(split, maxBraces) {
+	for _, alternative := range braces(split, maxBraces, false) {
 		out = append(out, w.word(alternative))
 	}
 	if len(out) == 0 || len(out) > maxBraces || w.lang == sh.LangPOSIX && w.dialect == POSIX {
@@ -67,8 +67,9 @@ func countBraces(word *sh.Word) int {
 	return n
 }
 
-// braces lists the words that a word with brace expressions stands for; nil when they are too many.
-func braces(word *sh.Word, limit int) []*sh.Word {
+// braces lists the words that a word with brace expressions stands for; nil when they are too many. The last of the
+// expressions varies fastest, in fish the first.
+func braces(word *sh.Word, limit int, fish bool) []*sh.Word {
 	out := []*sh.Word{{}}
 	for _, part := range word.Parts {
 		b, ok := part.(*sh.BraceExp)
@@ -78,26 +79,36 @@ func braces(word *sh.Word, limit int) []*sh.Word {
 			}
 			continue
 		}
-		alternatives := braceElements(b, limit)
+		alternatives := braceElements(b, limit, fish)
 		if len(alternatives) == 0 || len(alternatives)*len(out) > limit {
 			return nil
 		}
 		var next []*sh.Word
-		for _, o := range out {
-			for _, a := range alternatives {
-				next = append(next, &sh.Word{Parts: slices.Concat(o.Parts, a.Parts)})
-			}
+		join := func(o, a *sh.Word) { next = append(next, &sh.Word{Parts: slices.Concat(o.Parts, a.Parts)}) }
+		if fish {
+			each(alternatives, out, func(a, o *sh.Word) { join(o, a) })
+		} else {
+			each(out, alternatives, join)
 		}
 		out = next
 	}
 	return out
 }
 
-func braceElements(b *sh.BraceExp, limit int) []*sh.Word {
+// each goes through all pairs, the second of a pair varying fastest.
+func each(first, second []*sh.Word, do func(a, b *sh.Word)) {
+	for _, a := range first {
+		for _, b := range second {
+			do(a, b)
+		}
+	}
+}
+
+func braceElements(b *sh.BraceExp, limit int, fish bool) []*sh.Word {
 	var out []*sh.Word
 	if !b.Sequence {
 		for _, e := range b.Elems {
-			inner := braces(e, limit)
+			inner := braces(e, limit, fish)
 			if inner == nil {
 				return nil
 			}
@@ -154,9 +165,7 @@ func zeroPadded(s string) bool {
 // word removes the quoting of one word.
 func (w *walker) word(word *sh.Word) Word {
 	b := wordBuilder{walker: w}
-	for i, part := range word.Parts {
-		b.part(part, false, i == 0)
-	}
+	b.parts(word.Parts, false)
 	return b.done()
 }
 
@@ -184,6 +193,17 @@ func (b *wordBuilder) done() Word {
 	return b.word
 }
 
+func (b *wordBuilder) parts(parts []sh.WordPart, quoted bool) {
+	for i, part := range parts {
+		if b.foreign(parts[i:]) {
+			b.piece(Unknown, "$…")
+			b.word.Split = b.word.Split || !quoted
+			continue
+		}
+		b.part(part, quoted, i == 0 && !quoted)
+	}
+}
+
 func (b *wordBuilder) part(part sh.WordPart, quoted, first bool) {
 	switch p := part.(type) {
 	case *sh.Lit:
@@ -198,7 +218,7 @@ func (b *wordBuilder) part(part sh.WordPart, quoted, first bool) {
 			b.text.WriteString(p.Value)
 			return
 		}
-		text, ok := decodeDollar(p.Value)
+		text, ok := decodeDollar(p.Value, b.dialect)
 		if !ok {
 			b.piece(Unknown, "$'"+p.Value+"'")
 			return
@@ -210,9 +230,7 @@ func (b *wordBuilder) part(part sh.WordPart, quoted, first bool) {
 			b.piece(Unknown, `$"…"`)
 			return
 		}
-		for _, inner := range p.Parts {
-			b.part(inner, true, false)
-		}
+		b.parts(p.Parts, true)
 	case *sh.ParamExp:
 		b.parameter(p, quoted, first)
 	case *sh.ExtGlob:
@@ -352,8 +370,32 @@ func (b *wordBuilder) doubleQuoted(s string) {
 	}
 }
 
-// decodeDollar decodes what stands in $'…'.
-func decodeDollar(s string) (string, bool) {
+// foreign says whether a $ that the parser took for text, and what follows it, are more to some shell. zsh and, where the
+// locale has one byte a letter, bash count letters outside ASCII as part of a name; zsh knows $=, $^, $~ and $+, also
+// before no name, and like others $[…]. And every shell takes a $ and a name together that end of one row and begin
+// the next, with a backslash between them.
+func (b *wordBuilder) foreign(parts []sh.WordPart) bool {
+	if len(parts) < 2 {
+		return false
+	}
+	dollar, ok := parts[0].(*sh.Lit)
+	if !ok || dollar.Value != "$" {
+		return false
+	}
+	if dollar.End().Offset()-dollar.Pos().Offset() > 1 {
+		return true
+	}
+	after, ok := parts[1].(*sh.Lit)
+	if !ok || after.Value == "" {
+		return false
+	}
+	next := after.Value[0]
+	return next >= utf8.RuneSelf || next == '[' || b.dialect == Zsh && strings.IndexByte("=^~+", next) >= 0
+}
+
+// decodeDollar decodes what stands in $'…'. A backslash before a character that needs none stays in bash and goes in zsh
+// and the kinds of ksh.
+func decodeDollar(s string, dialect Dialect) (string, bool) {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
 		if s[i] != '\\' || i+1 == len(s) {
@@ -382,7 +424,13 @@ func decodeDollar(s string) (string, bool) {
 		case '0', '1', '2', '3', '4', '5', '6', '7':
 			n = number(&b, s[i:], 8, 3, false) - 1
 		default:
-			b.WriteByte('\\')
+			switch dialect {
+			case Zsh:
+			case Bash:
+				b.WriteByte('\\')
+			default:
+				return "", false
+			}
 			b.WriteByte(s[i])
 			continue
 		}
