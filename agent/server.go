@@ -344,7 +344,11 @@ func (s *Server) signal(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	if err := proc.SignalGroup(live.root, sig); err != nil {
+	switch err := proc.SignalGroup(live.root, sig); {
+	case errors.Is(err, proc.ErrGone):
+		http.Error(w, "agent: no such session", http.StatusNotFound) // it is over, and about to be forgotten
+		return
+	case err != nil:
 		http.Error(w, err.Error(), http.StatusConflict)
 		return
 	}

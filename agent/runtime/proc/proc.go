@@ -200,11 +200,15 @@ func signalExactly(st Stat, sig unix.Signal) error {
 	return unix.PidfdSendSignal(fd, sig, nil, 0)
 }
 
+// ErrGone means that the process ended.
+var ErrGone = errors.New("proc: the process is gone")
+
 // SignalGroup sends a signal to the foreground process group of the process's terminal, or to its own group without one.
+// It fails with ErrGone when there is no such process any more.
 func SignalGroup(id ID, sig unix.Signal) error {
 	st, err := id.Stat()
 	if err != nil {
-		return fmt.Errorf("proc: process %d is gone", id.PID)
+		return fmt.Errorf("%w: %d", ErrGone, id.PID)
 	}
 	group := st.Group
 	if st.TPGID > 0 {
@@ -213,7 +217,10 @@ func SignalGroup(id ID, sig unix.Signal) error {
 	if group <= 1 {
 		return fmt.Errorf("proc: process %d has no group to signal", id.PID)
 	}
-	if err := unix.Kill(-group, sig); err != nil {
+	switch err := unix.Kill(-group, sig); {
+	case errors.Is(err, unix.ESRCH):
+		return fmt.Errorf("%w: %d", ErrGone, id.PID)
+	case err != nil:
 		return fmt.Errorf("proc: signalling group %d: %w", group, err)
 	}
 	return nil
