@@ -177,13 +177,28 @@ func newWorld(t testing.TB, s setup) *world {
 	t.Cleanup(func() {
 		cancel()
 		w.guard.Close()
-		_ = unix.Kill(-w.pid, unix.SIGKILL)
-		_ = cmd.Process.Kill()
+		endSession(w.pid)
 		_ = cmd.Wait()
 		_ = w.tty.Close()
 		work.Wait()
 	})
 	return w
+}
+
+// endSession kills what runs in a terminal's session. A shell within the shell outlives it where hang-ups are ignored,
+// and holds the terminal open.
+func endSession(leader int) {
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, file := range stats {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue // it is gone
+		}
+		fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:])) // state, parent, group, session
+		if pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file))); len(fields) > 3 && fields[3] == strconv.Itoa(leader) {
+			_ = unix.Kill(pid, unix.SIGKILL)
+		}
+	}
 }
 
 // Write is the client's screen.
