@@ -111,6 +111,7 @@ var modes = map[string]string{
 
 // Shells behind programs with a terminal of their own are held like any other.
 func TestInnerTerminals(t *testing.T) {
+	t.Parallel()
 	const secret = "hunter2hunter"
 	for mode, role := range modes {
 		t.Run(mode, func(t *testing.T) {
@@ -173,6 +174,7 @@ func TestInnerTerminals(t *testing.T) {
 
 // What is typed ahead of a shell behind such a program waits for it.
 func TestTypedAheadOfInnerTerminal(t *testing.T) {
+	t.Parallel()
 	for mode, role := range modes {
 		t.Run(mode, func(t *testing.T) {
 			c := realCluster(t)
@@ -196,6 +198,7 @@ func TestTypedAheadOfInnerTerminal(t *testing.T) {
 
 // A password for sudo is nobody's but sudo's.
 func TestPasswordBeforeInnerTerminal(t *testing.T) {
+	t.Parallel()
 	const secret = "s3cr3t-of-dev"
 	for mode, role := range modes {
 		t.Run(mode, func(t *testing.T) {
@@ -222,6 +225,7 @@ func TestPasswordBeforeInnerTerminal(t *testing.T) {
 
 // Which of several windows gets the keys cannot be told: their shells' lines are never certain.
 func TestSeveralInnerTerminals(t *testing.T) {
+	t.Parallel()
 	c := realCluster(t)
 	c.rules(t, modes["allowlist"])
 	x := c.typing(t)

@@ -35,6 +35,7 @@ func ownNetwork(t *testing.T) bool {
 		})
 		return true
 	}
+	t.Parallel() // it waits for most of its time
 	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
 	cmd.Env = append(os.Environ(), inNetwork+"=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}

@@ -118,6 +118,7 @@ func clientRun(t *testing.T, cmd *exec.Cmd) (string, string, int) {
 }
 
 func TestOpenSSHExec(t *testing.T) {
+	t.Parallel()
 	c := realCluster(t)
 	for _, test := range []struct {
 		user, command, out, err string
@@ -145,6 +146,7 @@ func TestOpenSSHExec(t *testing.T) {
 // The order on the wire, as a client saw it: output, EOF, exit-status, close.
 // A client may close at EOF and hear nothing after it: how the command ended comes before.
 func TestWireOrder(t *testing.T) {
+	t.Parallel()
 	c := realCluster(t)
 	cmd := c.ssh("alice+bash", "-vvv", "-o", "LogLevel=DEBUG3", "--", "echo hello")
 	_, log, exit := clientRun(t, cmd)
@@ -162,6 +164,7 @@ func TestWireOrder(t *testing.T) {
 }
 
 func TestOpenSSHTerminal(t *testing.T) {
+	t.Parallel()
 	c := realCluster(t)
 	for _, pod := range []string{"bash", "ash"} {
 		cmd := c.ssh("alice+"+pod, "-tt")
@@ -215,6 +218,7 @@ func (m *counted) Read(p []byte) (int, error) {
 }
 
 func TestBulk(t *testing.T) {
+	t.Parallel()
 	const size = 256 << 20
 	c := realCluster(t)
 	want := sha256.New()
@@ -240,6 +244,7 @@ func TestBulk(t *testing.T) {
 }
 
 func TestControlMaster(t *testing.T) {
+	t.Parallel()
 	c := realCluster(t)
 	socket := filepath.Join(t.TempDir(), "s")
 	master := c.ssh("alice+bash", "-o", "ControlMaster=yes", "-o", "ControlPath="+socket, "-N")
@@ -289,6 +294,7 @@ func (c *cluster) waitTop(t *testing.T, image string, has bool, text string) {
 }
 
 func TestClientKilled(t *testing.T) {
+	t.Parallel()
 	c := realCluster(t)
 	for _, args := range [][]string{{"-tt"}, {}} {
 		cmd := c.ssh("alice+bash", append(args, "--", "trap '' HUP TERM INT; sleep 4321 & sleep 4321; wait")...)
@@ -306,6 +312,7 @@ func TestClientKilled(t *testing.T) {
 }
 
 func TestContainerKilled(t *testing.T) {
+	t.Parallel()
 	c := realCluster(t)
 	cmd := c.ssh("alice+bash", "--", "echo ready; sleep 4321")
 	var errOut bytes.Buffer
@@ -327,6 +334,7 @@ func TestContainerKilled(t *testing.T) {
 }
 
 func TestForwarding(t *testing.T) {
+	t.Parallel()
 	c := realCluster(t)
 	const serve = `import http.server,socketserver
 class H(http.server.BaseHTTPRequestHandler):
@@ -367,6 +375,7 @@ socketserver.TCPServer(("127.0.0.1", 8080), H).serve_forever()`
 }
 
 func TestOtherClients(t *testing.T) {
+	t.Parallel()
 	c := realCluster(t)
 	host, port, _ := net.SplitHostPort(c.addr)
 	key := filepath.Join(c.dir, "id")
@@ -405,6 +414,7 @@ sys.stdout.write(o.read().decode()); sys.stderr.write(e.read().decode()); sys.ex
 }
 
 func TestAlgorithms(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	host, port, _ := net.SplitHostPort(w.addr)
 	out, err := exec.Command("ssh-audit", "-n", "-p", port, host).CombinedOutput()

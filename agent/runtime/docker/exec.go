@@ -57,20 +57,19 @@ func (r *Runtime) Exec(ctx context.Context, c runtime.Container, s runtime.Spec)
 	if err != nil {
 		return nil, attachError(s.Argv[0], err)
 	}
-	outR, outW := io.Pipe()
-	errR, errW := io.Pipe()
+	out, errOut := newQueue(), newQueue()
 	p := &process{
-		pipes: []*io.PipeWriter{outW, errW},
-		api:   r, id: created.ID, session: s.Session, conn: hijacked, tty: s.TTY, stdout: outR,
+		queues: []*queue{out, errOut},
+		api:    r, id: created.ID, session: s.Session, conn: hijacked, tty: s.TTY, stdout: out,
 		stdin: &halfCloser{conn: hijacked.Conn, write: hijacked.CloseWrite},
 		spoke: make(chan struct{}), ended: make(chan struct{}),
 	}
 	p.source.R = &firstRead{r: hijacked.Reader, spoke: p.spoke}
 	if s.TTY {
-		go p.pump(outW)
+		go p.pump(out)
 	} else {
-		p.stderr = errR
-		go p.demux(outW, errW)
+		p.stderr = errOut
+		go p.demux(out, errOut)
 	}
 	if err := p.started(ctx, s); err != nil {
 		p.abandon()
@@ -102,7 +101,7 @@ type process struct {
 	tty     bool
 	root    proc.ID
 	handle  *proc.Handle // nil where the process was gone before
-	pipes   []*io.PipeWriter
+	queues  []*queue     // from the engine's stream to whoever reads the output
 	source  runtime.Idle // the engine's stream
 	broken  error        // why that did not end in order; set before ended is closed
 	stdin   io.WriteCloser
@@ -273,8 +272,8 @@ func (p *process) Kill(ctx context.Context) error {
 	err := proc.EndTree(ctx, p.session, p.root, grace)
 	p.end(nil)
 	p.conn.Close()
-	for _, w := range p.pipes {
-		_ = w.Close() // nobody may be reading
+	for _, q := range p.queues {
+		q.close(nil) // nobody may be reading
 	}
 	return err
 }
@@ -286,47 +285,56 @@ func (p *process) end(err error) {
 	})
 }
 
-func (p *process) pump(out *io.PipeWriter) {
-	_, err := io.CopyBuffer(struct{ io.Writer }{out}, struct{ io.Reader }{&p.source}, make([]byte, 64<<10))
-	_ = out.CloseWithError(err)
+func (p *process) pump(out *queue) {
+	_, err := io.CopyBuffer(struct{ io.Writer }{out}, struct{ io.Reader }{&p.source}, make([]byte, 32<<10))
+	out.close(err)
 	p.end(err)
 }
 
 // demux takes the engine's frames apart: {stream, 0, 0, 0, length as big endian 32 bit}, then the bytes.
-func (p *process) demux(out, errOut *io.PipeWriter) {
-	br := bufio.NewReaderSize(&p.source, 64<<10)
-	buf := make([]byte, 64<<10)
+func (p *process) demux(out, errOut *queue) {
+	err := frames(bufio.NewReaderSize(&p.source, 64<<10), out, errOut)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	out.close(err)
+	errOut.close(err)
+	p.end(err)
+}
+
+// noEOF makes an error of an end that is none.
+func noEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+func frames(r *bufio.Reader, out, errOut *queue) error {
 	var head [8]byte
 	for {
-		if _, err := io.ReadFull(br, head[:]); err != nil {
-			p.finishDemux(err, out, errOut)
-			return
+		if _, err := io.ReadFull(r, head[:]); err != nil {
+			return err
 		}
 		w := out
 		if head[0] == 2 {
 			w = errOut
 		}
 		for left := int64(binary.BigEndian.Uint32(head[4:])); left > 0; {
-			n, err := br.Read(buf[:min(left, int64(len(buf)))])
-			if _, werr := w.Write(buf[:n]); werr != nil {
-				err = errors.Join(err, werr)
+			if r.Buffered() == 0 {
+				if _, err := r.Peek(1); err != nil {
+					return fmt.Errorf("docker: within a frame: %w", noEOF(err))
+				}
 			}
+			piece, _ := r.Peek(int(min(left, int64(r.Buffered())))) // #nosec G115 -- no more than is buffered
+			n, err := w.Write(piece)
 			if err != nil {
-				p.finishDemux(err, out, errOut)
-				return
+				return err
 			}
 			left -= int64(n)
+			_, _ = r.Discard(n)
 		}
 	}
-}
-
-func (p *process) finishDemux(err error, out, errOut *io.PipeWriter) {
-	if errors.Is(err, io.EOF) {
-		err = nil
-	}
-	_ = out.CloseWithError(err)
-	_ = errOut.CloseWithError(err)
-	p.end(err)
 }
 
 // firstRead tells when the engine's stream has said something, or has ended.
