@@ -204,7 +204,7 @@ func (e *executor) run(ctx context.Context, p runtime.Process, in io.Reader, out
 			in = &crediting{in: in, out: w}
 		}
 		go func() { // ends with the connection, which ends with this request
-			n, err := copyBuffer(p.Stdin(), in)
+			n, err := copyBuffer(p.Stdin(), in, bufferSize)
 			e.server.o.Metrics.bytes.WithLabelValues("in").Add(float64(n))
 			_ = p.Stdin().Close()
 			if err != nil {
@@ -228,7 +228,7 @@ func (e *executor) run(ctx context.Context, p runtime.Process, in io.Reader, out
 			w = io.Discard
 		}
 		copies.Go(func() {
-			n, err := copyOutput(w, r)
+			n, err := copyBuffer(w, r, outputSize)
 			e.server.o.Metrics.bytes.WithLabelValues("out").Add(float64(n))
 			if err != nil {
 				_, _ = io.Copy(io.Discard, r) // the peer is going; the process must not hang on it
@@ -267,14 +267,9 @@ func (c *crediting) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// copyBuffer hides other methods of both, so that the buffer is used.
-func copyBuffer(w io.Writer, r io.Reader) (int64, error) {
-	return io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r}, make([]byte, bufferSize))
-}
-
-// copyOutput copies what a program writes.
-func copyOutput(w io.Writer, r io.Reader) (int64, error) {
-	return io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r}, make([]byte, outputSize))
+// copyBuffer copies so much at a time. It hides other methods of both, so that the buffer is used.
+func copyBuffer(w io.Writer, r io.Reader, size int) (int64, error) {
+	return io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r}, make([]byte, size))
 }
 
 // exitText tells an exit as remotecommand can: a code, and a text that carries what a code cannot.

@@ -84,7 +84,7 @@ func (f *forwarder) PortForward(_ context.Context, _, _ string, port int32, stre
 	var both sync.WaitGroup
 	refused := false
 	both.Go(func() {
-		_, err := copyBuffer(c, stream)
+		_, err := copyBuffer(c, stream, bufferSize)
 		refused = err != nil
 		if t, ok := c.(*net.TCPConn); ok && err == nil {
 			_ = t.CloseWrite()
@@ -92,7 +92,7 @@ func (f *forwarder) PortForward(_ context.Context, _, _ string, port int32, stre
 			_ = c.Close()
 		}
 	})
-	_, err = copyBuffer(stream, c)
+	_, err = copyBuffer(stream, c, bufferSize)
 	_ = stream.Close() // a half-close: what the client still sends goes on
 	if err != nil {
 		_ = c.Close()
