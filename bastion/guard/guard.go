@@ -127,6 +127,7 @@ type Guard struct {
 	outputs    int // counts pieces of output
 	outputAt   time.Time
 	keyAt      time.Time
+	asked      time.Time // when the node was last asked
 
 	// Run's own.
 	typed    bool // text was forwarded since the last submit key

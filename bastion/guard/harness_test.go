@@ -121,10 +121,11 @@ func newWorld(t testing.TB, s setup) *world {
 	}
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir, cmd.Env = w.home, env
-	var err error
-	if w.tty, err = pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 80}); err != nil {
+	terminal, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 80})
+	if err != nil {
 		t.Fatal(err)
 	}
+	w.tty = closable(t, terminal)
 	w.pid = cmd.Process.Pid
 	o.Target = w.tty
 	if s.node {
@@ -186,6 +187,21 @@ func newWorld(t testing.TB, s setup) *world {
 	return w
 }
 
+// closable makes a terminal one whose Close ends reading and writing, whoever else still has it: the library hands out
+// one that waits in the kernel.
+func closable(t testing.TB, f *os.File) *os.File {
+	t.Helper()
+	defer f.Close()
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err == nil {
+		err = unix.SetNonblock(fd, true)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return os.NewFile(uintptr(fd), f.Name())
+}
+
 // Write is the client's screen.
 func (w *world) Write(p []byte) (int, error) {
 	w.mu.Lock()
@@ -225,19 +241,25 @@ func (w *world) wait(what string, cond func() bool) {
 			return
 		}
 		if time.Now().After(deadline) {
-			w.guard.mu.Lock()
-			inside := fmt.Sprintf("hook %+v, queue %q, ran %v", w.guard.hook, w.guard.queue, w.guard.ran)
-			w.guard.mu.Unlock()
-			state, err := (&node{tty: w.tty, pid: w.pid}).State(context.Background())
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			w.t.Fatalf("no %s; screen %q; guard: %s; node: %+v %v; events %+v", what, w.screen.String(), inside, state, err, w.events)
+			w.t.Fatalf("no %s; %s", what, w.dump())
 		}
 		select {
 		case <-w.changed:
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
+}
+
+// dump tells all that there is to know of a world where something does not come.
+func (w *world) dump() string {
+	w.guard.mu.Lock()
+	inside := fmt.Sprintf("hook %+v, queue %q, ran %v, closed %v", w.guard.hook, w.guard.queue, w.guard.ran, w.guard.closed())
+	w.guard.mu.Unlock()
+	state, err := (&node{tty: w.tty, pid: w.pid}).State(context.Background())
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	shown := w.screen.String()
+	return fmt.Sprintf("screen %q; guard: %s; node: %+v %v; events %+v", shown[max(0, len(shown)-4096):], inside, state, err, w.events)
 }
 
 var escapes = regexp.MustCompile(`\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\x1b\(B|\x1b\][^\a]*\a|\r`)

@@ -352,7 +352,7 @@ func (g *Guard) submit(ctx context.Context) error {
 		case who == aProgram && g.flows(st, waited):
 			return g.flowAway()
 		case who == aProgram && !st.Canonical: // its ^C is a key like any other: it stays behind this one
-		case who == anAnswer && st.Reading && st.Unread == 0:
+		case who == anAnswer && st.Reading && st.Unread == 0 && g.arrived():
 			return g.flowAway()
 		case !asked && g.promptDue() && g.o.Gate.Shell() == gate.Fish && strings.Contains(g.last.Line, "read") && st.Own && !st.Canonical && st.Reading && st.Unread == 0:
 			asked = true
@@ -420,6 +420,9 @@ func (g *Guard) state(ctx context.Context) (State, bool) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, stateTime)
 	defer cancel()
+	g.mu.Lock()
+	g.asked = time.Now()
+	g.mu.Unlock()
 	st, err := g.o.Terminal.State(ctx)
 	return st, err == nil
 }
@@ -465,11 +468,19 @@ func (g *Guard) startsStill(st State, known bool) bool {
 	return !known || st.Own && !st.Canonical
 }
 
+// arrived tells that the node's word is of a terminal that has the forwarded keys: it was asked after their echo, or
+// where they have none after the time that it would have taken.
+func (g *Guard) arrived() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.asked.After(g.keyAt) && (g.outputAt.After(g.keyAt) && g.asked.After(g.outputAt) || g.asked.After(g.keyAt.Add(echoTime)))
+}
+
 // flows tells that a key for a program need not wait any longer. It waits because what a program leaves unread is read
 // by the shell after it.
 func (g *Guard) flows(st State, waited time.Duration) bool {
 	switch {
-	case !g.typed, st.Reading && st.Unread == 0:
+	case !g.typed, st.Reading && st.Unread == 0 && g.arrived():
 		return true
 	case !st.Canonical:
 		return waited > rawTime

@@ -22,7 +22,7 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 	if shown.Confidence != line.High || shown.Secret {
 		before := g.outputs // perhaps the echo is only late
 		g.mu.Unlock()
-		for g.await(ctx, againTime, func() bool { return g.outputs != before || g.interrupts != mark }) && g.mark() == mark && ctx.Err() == nil {
+		for began := time.Now(); time.Since(began) < settleTime && g.await(ctx, againTime, func() bool { return g.outputs != before || g.interrupts != mark }) && g.mark() == mark && ctx.Err() == nil; {
 			g.mu.Lock()
 			before = g.outputs
 			g.mu.Unlock()

@@ -31,6 +31,7 @@ const (
 	mostInexact   = 0.001
 	mostFalseDeny = 0.001
 	atOnce        = 8 // sittings side by side
+	typingSpace   = "typing"
 )
 
 // sitting is one session of the generated run: a shell of a user of its own, a role, a pace.
@@ -120,7 +121,7 @@ func actsOf(slow bool) int {
 // sitting. The secret is everybody's password. The folder is seen by the shells and by the test.
 func typingWorld(t *testing.T, sittings []*sitting, secret string) (*world, string) {
 	t.Helper()
-	const space = "typing"
+	const space = typingSpace
 	c := openCluster(t)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -221,8 +222,8 @@ func (s *sitting) remember(t *testing.T, shown string) {
 	for _, l := range regexp.MustCompile(`(?m)^ {1,3}\d+ (.*?)\r*$`).FindAllStringSubmatch(shown, -1) {
 		lines = append(lines, l[1])
 	}
-	for i := len(lines) - 1; i > 0 && len(s.truth) > 0; i-- {
-		if i <= len(s.truth) && slices.Equal(lines[:i], s.truth[len(s.truth)-i:]) {
+	for i := min(len(lines), len(s.truth)); i > 0; i-- {
+		if slices.Equal(lines[:i], s.truth[len(s.truth)-i:]) {
 			s.truth = append(s.truth, lines[i:]...)
 			return
 		}
@@ -264,7 +265,7 @@ func (s *sitting) sit(t *testing.T, w *world, folder, secret string, seed uint64
 		pod = "small"
 	}
 	w.key(t, s.name)
-	cmd := exec.Command("ssh", append(w.sshArgs(s.name), "-tt", "-l", s.name+"+typing+"+pod, "127.0.0.1")...)
+	cmd := exec.Command("ssh", append(w.sshArgs(s.name), "-tt", "-l", s.name+"+"+typingSpace+"+"+pod, "127.0.0.1")...)
 	cmd.Env = append(os.Environ(), "TERM=xterm-256color")
 	term, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 80})
 	if err != nil {
@@ -278,9 +279,7 @@ func (s *sitting) sit(t *testing.T, w *world, folder, secret string, seed uint64
 		<-d.done
 		_ = term.Close()
 		_ = cmd.Wait()
-		if t.Failed() {
-			_ = os.WriteFile(w.path("typed-"+s.name), []byte(strings.ReplaceAll(strings.Join(d.log, "\n"), secret, "SECRET")), 0o600) // it helps, if it can be written
-		}
+		_ = os.WriteFile(w.path("typed-"+s.name), []byte(strings.ReplaceAll(strings.Join(d.log, "\n"), secret, "SECRET")), 0o600) // it helps, if it can be written
 	}()
 	if err := d.until(regexp.MustCompile(`[#$%>❯] `), 2*time.Minute); err != nil {
 		t.Errorf("no prompt: %v", err)
@@ -289,7 +288,7 @@ func (s *sitting) sit(t *testing.T, w *world, folder, secret string, seed uint64
 	started()
 	d.quiet()
 	who := &typist{r: rand.New(rand.NewPCG(20261125, seed)), shell: s.shell, mode: s.mode, folder: folder, secret: secret}
-	for range s.acts {
+	for i := range s.acts {
 		a := who.next()
 		if a.denied {
 			s.forbid++
@@ -300,8 +299,10 @@ func (s *sitting) sit(t *testing.T, w *world, folder, secret string, seed uint64
 			return
 		}
 		if s.shell == "ash" { // this one tells its history to its terminal only, and has a short one
-			if err := d.do(act{kind: "history", steps: []typing{{keys: "history; echo th''at was all" + enter}, {shown: `that was all`}}}); err != nil {
-				t.Error(err)
+			if err := d.do(act{kind: "history", steps: []typing{{keys: fmt.Sprintf("history; echo th''at was all of %d%s", i, enter)}, {shown: fmt.Sprintf(`that was all of %d\r`, i)}}}); err != nil {
+				s.ended = err.Error()
+				t.Errorf("%v; screen %q", err, d.since())
+				return
 			}
 			s.remember(t, d.since())
 		}
@@ -393,7 +394,7 @@ func (d *desk) do(a act) error {
 	d.from = len(d.out)
 	d.mu.Unlock()
 	defer func() {
-		d.log = append(d.log, fmt.Sprintf("%s %q\n    %q", a.kind, a.steps, d.since()))
+		d.log = append(d.log, fmt.Sprintf("%s %s %q\n    %q", time.Now().UTC().Format("15:04:05.000"), a.kind, a.steps, d.since()))
 	}()
 	for _, s := range a.steps {
 		if s.shown != "" {
