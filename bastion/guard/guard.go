@@ -8,6 +8,7 @@
 package guard
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -125,6 +126,7 @@ type Guard struct {
 	reports    []gate.Report
 	hook       hook
 	outputs    int // counts pieces of output
+	ends       int // counts line ends in them
 	outputAt   time.Time
 	keyAt      time.Time
 	asked      time.Time // when the node was last asked
@@ -145,6 +147,7 @@ type Guard struct {
 	last     Command
 	looked   time.Time
 	ran      time.Time // when a line was let run and the shell was not seen to wait since; zero otherwise
+	ranEnds  int       // the line ends until then
 }
 
 // New makes a guard. Nothing happens before Run.
@@ -203,6 +206,7 @@ type output struct {
 
 func (o *output) Output(p []byte) {
 	o.guard.tracker.Output(p)
+	o.guard.ends += bytes.Count(p, []byte{'\n'})
 	if o.clean == nil {
 		o.clean = p // most output holds no report and is passed on as it is
 		return

@@ -39,6 +39,8 @@ type world struct {
 	events   []event
 	finished []int
 	changed  chan struct{}
+	answer   func(p []byte) // is shown what the client is
+	replies  chan string    // what the client's terminal answers
 }
 
 type event struct {
@@ -88,7 +90,7 @@ const prompts = "PS1='>> '; PS2='.. '; HISTFILE=/dev/null; unset PROMPT_COMMAND 
 
 func newWorld(t testing.TB, s setup) *world {
 	t.Helper()
-	w := &world{t: t, home: t.TempDir(), changed: make(chan struct{}, 1), ended: make(chan error, 1)}
+	w := &world{t: t, home: t.TempDir(), changed: make(chan struct{}, 1), replies: make(chan string, 1024), ended: make(chan error, 1)}
 	if s.argv == nil {
 		s.argv = []string{"/bin/bash"}
 	}
@@ -175,6 +177,16 @@ func newWorld(t testing.TB, s setup) *world {
 			}
 		}
 	})
+	work.Go(func() {
+		for {
+			select {
+			case k := <-w.replies:
+				_ = w.guard.FromClient([]byte(k)) // a closed guard takes none
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
 	t.Cleanup(func() {
 		cancel()
 		w.guard.Close()
@@ -207,6 +219,9 @@ func (w *world) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.screen.Write(p)
+	if w.answer != nil {
+		w.answer(p)
+	}
 	select {
 	case w.changed <- struct{}{}:
 	default:
@@ -344,7 +359,7 @@ func (n *node) State(context.Context) (State, error) {
 	s.Own = group == own
 	comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", group))
 	if err != nil {
-		return State{}, errGone
+		return s, nil // a leader that has ended before the others of its group
 	}
 	s.Program = strings.TrimSpace(string(comm))
 	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", group))

@@ -17,9 +17,10 @@ const (
 	pasteTime   = 30 * time.Millisecond   // the gate's word within a paste, whose line ends the shell may take as text
 	startTime   = 3 * time.Second         // a gate that was never heard
 	stateTime   = 2 * time.Second         // the node's answer
-	rawTime     = 50 * time.Millisecond   // a program that reads keys one by one
+	rawTime     = time.Second             // a program that takes keys one by one and is not seen to wait for them
 	ownTime     = 3 * time.Second         // the prompt of a shell whose gate tells every line
 	echoTime    = 150 * time.Millisecond  // an echo that does not come
+	takenTime   = 500 * time.Millisecond  // a submit key that ends no row
 	quietKnown  = 10 * time.Millisecond   // without output, once the shell is known to have read all keys
 	quietBlind  = 40 * time.Millisecond   // without output, where the node tells nothing
 	againTime   = 120 * time.Millisecond  // without output, where the line is not certain yet
@@ -320,8 +321,11 @@ func (g *Guard) fishReads(ctx context.Context) bool {
 }
 
 // flowAway forwards the held key to a program, which has the keys before it too: the next line begins after them.
-func (g *Guard) flowAway() error {
+func (g *Guard) flowAway(st State) error {
 	due := g.promptDue()
+	if st.Canonical {
+		g.started() // of a program that was given its line, too, it is to be seen who reads the next one
+	}
 	if err := g.flow(); err != nil {
 		return err
 	}
@@ -350,14 +354,14 @@ func (g *Guard) submit(ctx context.Context) error {
 		waited := time.Since(began)
 		switch who := g.reader(st, known); {
 		case who == aProgram && g.flows(st, waited):
-			return g.flowAway()
+			return g.flowAway(st)
 		case who == aProgram && !st.Canonical: // its ^C is a key like any other: it stays behind this one
 		case who == anAnswer && st.Reading && st.Unread == 0 && g.arrived():
-			return g.flowAway()
+			return g.flowAway(st)
 		case !asked && g.promptDue() && g.o.Gate.Shell() == gate.Fish && strings.Contains(g.last.Line, "read") && st.Own && !st.Canonical && st.Reading && st.Unread == 0:
 			asked = true
 			if g.fishReads(ctx) {
-				return g.flowAway()
+				return g.flowAway(st)
 			}
 		case g.promptDue() && waited < ownTime: // the gate's word may be on its way
 			g.hold()
@@ -473,7 +477,7 @@ func (g *Guard) startsStill(st State, known bool) bool {
 func (g *Guard) arrived() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.asked.After(g.keyAt) && (g.outputAt.After(g.keyAt) && g.asked.After(g.outputAt) || g.asked.After(g.keyAt.Add(echoTime)))
+	return g.outputAt.After(g.keyAt) && g.asked.After(g.outputAt) || g.asked.After(g.keyAt.Add(echoTime))
 }
 
 // flows tells that a key for a program need not wait any longer. It waits because what a program leaves unread is read

@@ -81,7 +81,7 @@ func TestGeneratedRun(t *testing.T) {
 		if !s.sat {
 			continue
 		}
-		s.truth = s.told(t, folder)
+		s.truth = s.told(t, w, folder)
 		s.events = w.events(t, func(e map[string]any) bool { return e["type"] == "command" && e["account"] == s.name })
 		sum.add(t, s)
 	}
@@ -235,12 +235,15 @@ func (s *sitting) remember(t *testing.T, shown string) {
 }
 
 // told reads what the shell wrote down.
-func (s *sitting) told(t *testing.T, folder string) []string {
+func (s *sitting) told(t *testing.T, w *world, folder string) []string {
 	t.Helper()
 	if s.shell == "ash" {
 		return append(s.truth, "exit")
 	}
 	data, err := os.ReadFile(s.file(folder))
+	if err == nil {
+		err = os.WriteFile(w.path("told-"+s.name), data, 0o600)
+	}
 	if err != nil {
 		t.Errorf("%s: %v; it ended: %s", s.name, err, s.ended)
 	}
@@ -346,10 +349,12 @@ func (d *desk) read() {
 			if !asked {
 				upTo = len(rest)
 			}
+			d.mu.Lock()
 			_, _ = d.seen.Write(rest[:upTo]) // it never fails
+			top, col := d.seen.Cursor().Line-d.seen.FirstLine(), d.seen.Cursor().Col
+			d.mu.Unlock()
 			if rest = rest[upTo:]; asked {
-				top := d.seen.Cursor().Line - d.seen.FirstLine()
-				_, _ = fmt.Fprintf(d.tty, "\x1b[%d;%dR", top+1, d.seen.Cursor().Col+1) // the reading fails then, too
+				_, _ = fmt.Fprintf(d.tty, "\x1b[%d;%dR", top+1, col+1) // the reading fails then, too
 			}
 		}
 	}
@@ -361,18 +366,41 @@ func (d *desk) since() string {
 	return string(d.out[d.from:])
 }
 
-// quiet waits as a person does who looks at the screen.
+// quiet waits as a person does who looks at the screen: until nothing more comes.
 func (d *desk) quiet() {
-	time.Sleep(60 * time.Millisecond)
-	for range 300 {
+	for began := time.Now(); time.Since(began) < 5*time.Second; time.Sleep(10 * time.Millisecond) {
 		d.mu.Lock()
 		still := time.Since(d.at)
 		d.mu.Unlock()
-		if still > 120*time.Millisecond {
+		if still > 80*time.Millisecond && time.Since(began) > 80*time.Millisecond {
 			return
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
+}
+
+var prompted = regexp.MustCompile(`[#$%>❯] $`)
+
+// prompt waits until the cursor stands behind a prompt.
+func (d *desk) prompt() error {
+	for began := time.Now(); time.Since(began) < time.Minute; {
+		d.quiet()
+		d.mu.Lock()
+		at := d.seen.Cursor()
+		var row []byte
+		for col := range at.Col {
+			row = d.seen.AppendCell(row, d.seen.Cell(screen.Pos{Line: at.Line, Col: col}))
+		}
+		d.mu.Unlock()
+		if prompted.Match(row) {
+			return nil
+		}
+		select {
+		case <-d.done:
+			return fmt.Errorf("the session ended")
+		default:
+		}
+	}
+	return fmt.Errorf("there is no prompt")
 }
 
 func (d *desk) until(shown *regexp.Regexp, limit time.Duration) error {
@@ -390,6 +418,9 @@ func (d *desk) until(shown *regexp.Regexp, limit time.Duration) error {
 }
 
 func (d *desk) do(a act) error {
+	if err := d.prompt(); err != nil {
+		return err
+	}
 	d.mu.Lock()
 	d.from = len(d.out)
 	d.mu.Unlock()
