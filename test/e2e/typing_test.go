@@ -380,10 +380,16 @@ func (d *desk) quiet() {
 
 var prompted = regexp.MustCompile(`[#$%>❯] $`)
 
-// prompt waits until the cursor stands behind a prompt.
+// prompt waits until the cursor stands behind a prompt. What was recalled may be a program that asks: it is interrupted.
 func (d *desk) prompt() error {
+	patience := time.Now().Add(10 * time.Second)
 	for began := time.Now(); time.Since(began) < time.Minute; {
-		d.quiet()
+		if d.quiet(); time.Now().After(patience) {
+			patience = time.Now().Add(10 * time.Second)
+			if _, err := d.tty.WriteString("\x03"); err != nil {
+				return err
+			}
+		}
 		d.mu.Lock()
 		at := d.seen.Cursor()
 		var row []byte

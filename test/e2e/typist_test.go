@@ -242,7 +242,7 @@ func (t *typist) program() act {
 	t.n++
 	n := fmt.Sprint(t.n)
 	if t.r.IntN(2) == 0 {
-		return act{kind: "program", steps: []typing{{keys: "cat -n" + enter}, {keys: "a line " + n + enter, shown: `cat -n\r*\n`}, {keys: "rm -rf / is text" + enter, shown: `1\ta line ` + n}, {keys: "\x04", shown: `2\trm -rf / is text`}}}
+		return act{kind: "program", steps: []typing{{keys: "echo rea''dy; cat -n" + enter}, {keys: "a line " + n + enter, shown: `ready\r`}, {keys: "rm -rf / is text" + enter, shown: `1\ta line ` + n}, {keys: "\x04", shown: `2\trm -rf / is text`}}}
 	}
 	return act{kind: "program", steps: []typing{{keys: "sh -c 'printf asked:; read x; echo \"<$x>\"'" + enter}, {keys: "an answer " + n + enter, shown: "asked:$"}}}
 }
