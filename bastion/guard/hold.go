@@ -23,7 +23,7 @@ const (
 	takenTime   = 500 * time.Millisecond  // a submit key that ends no row
 	quietKnown  = 10 * time.Millisecond   // without output, once the shell is known to have read all keys
 	quietBlind  = 40 * time.Millisecond   // without output, where the node tells nothing
-	againTime   = 120 * time.Millisecond  // without output, where the line is not certain yet
+	againTime   = 500 * time.Millisecond  // without output, where the line is not certain yet
 	settleTime  = 1500 * time.Millisecond // output that does not end
 	busyTime    = 5 * time.Second         // a shell at work on the keys
 	lookTime    = 100 * time.Millisecond  // for which the node's word on a screen that looks like a program's counts
@@ -31,6 +31,7 @@ const (
 	awaitedTime = 2 * time.Second         // and where it tells that nobody reads
 	readyTime   = 60 * time.Millisecond   // for a line editor to take the terminal, where the node tells nothing
 	editorTime  = 300 * time.Millisecond  // and where it tells
+	promptTime  = 120 * time.Millisecond  // without output, where a prompt is missing yet
 	readyQuiet  = 3 * time.Millisecond
 	pollShort   = 2 * time.Millisecond
 	pollLong    = 50 * time.Millisecond
