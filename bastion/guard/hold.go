@@ -22,6 +22,7 @@ const (
 	echoTime    = 150 * time.Millisecond  // an echo that does not come
 	takenTime   = 500 * time.Millisecond  // a submit key that ends no row
 	quietKnown  = 10 * time.Millisecond   // without output, once the shell is known to have read all keys
+	quietLeast  = 2 * time.Millisecond    // of that, after it was asked
 	quietBlind  = 40 * time.Millisecond   // without output, where the node tells nothing
 	againTime   = 500 * time.Millisecond  // without output, where the line is not certain yet
 	settleTime  = 1500 * time.Millisecond // output that does not end

@@ -223,6 +223,9 @@ func (g *Guard) calm(ctx context.Context, mark int, echo wanted, limit, busy tim
 			need = promptTime
 		case known:
 			need = quietKnown // what the shell wrote before it waited may still be on its way
+			if !echo.prompt { // an echo is there already: the time since counts
+				need = max(quietLeast, need-quiet)
+			}
 		}
 		if !g.await(ctx, need, func() bool { return g.outputs != before || g.interrupts != mark }) && ctx.Err() == nil && !g.closed() {
 			return true
