@@ -49,7 +49,7 @@ func (g *Guard) conclude(ctx context.Context, d decision, v Verdict) error {
 		g.last = d.command
 		g.replaced = g.replaced || v.Replaces
 		g.begins = v.StartsShell
-		g.started()
+		g.started(d.command.Line)
 		return d.run(v)
 	}
 	if d.stay != nil {
@@ -103,8 +103,9 @@ func (g *Guard) clear(ctx context.Context, d decision, v Verdict) error {
 		g.cleared(ctx, began)
 		return err
 	}
+	row, _ := g.row()
 	for try := range clearTries {
-		row, before := g.row()
+		before := g.outputCount()
 		if err := g.send([]byte(interrupt)); err != nil {
 			return err
 		}

@@ -326,7 +326,7 @@ func (g *Guard) fishReads(ctx context.Context) bool {
 func (g *Guard) flowAway(st State) error {
 	due := g.promptDue()
 	if st.Canonical {
-		g.started() // of a program that was given its line, too, it is to be seen who reads the next one
+		g.started("") // of a program that was given its line, too, it is to be seen who reads the next one
 	}
 	if err := g.flow(); err != nil {
 		return err

@@ -40,7 +40,8 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 	case key == endOfFile && (!g.typed || known && !st.Canonical):
 		return g.flow()
 	case strings.TrimSpace(shown.Text) == "" && !secret && (!g.typed || (key == '\r' || key == '\n') && g.pending == "" && settled && shown.Confidence == line.High):
-		return g.flow() // an empty line
+		g.started("") // an empty line
+		return g.flow()
 	}
 	c := Command{Line: shown.Text, Shell: g.o.Shell, Witness: Screen, Sure: settled && shown.Confidence == line.High, Directory: directory}
 	if known {
@@ -108,11 +109,11 @@ func (g *Guard) lastKey() time.Time {
 // promptText is what stands on the cursor's row up to the line; mu is locked.
 func (g *Guard) promptText() string { return g.tracker.Prompt() }
 
-// started notes that a submit key is let go.
-func (g *Guard) started() {
+// started notes that a submit key is let go, with a line or with what is none.
+func (g *Guard) started(line string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.ran, g.ranEnds = time.Now(), g.ends
+	g.ran, g.ranEnds, g.submitted = time.Now(), g.ends, line
 }
 
 // taken tells that the submit key has reached the terminal: a row has ended since, or there is no echo to end it.
@@ -137,7 +138,7 @@ func (g *Guard) settled(ctx context.Context) error {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		if waits && g.interrupts == mark && began != g.began {
-			g.tracker.Concluded(g.last.Line)
+			g.tracker.Concluded(g.submitted)
 			return
 		}
 		g.tracker.Settle()
