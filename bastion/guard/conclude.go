@@ -49,7 +49,7 @@ func (g *Guard) conclude(ctx context.Context, d decision, v Verdict) error {
 		g.last = d.command
 		g.replaced = g.replaced || v.Replaces
 		g.begins = v.StartsShell
-		g.ran = time.Now()
+		g.started(d.command.Line)
 		return d.run(v)
 	}
 	if d.stay != nil {
@@ -103,8 +103,9 @@ func (g *Guard) clear(ctx context.Context, d decision, v Verdict) error {
 		g.cleared(ctx, began)
 		return err
 	}
+	row, _ := g.row()
 	for try := range clearTries {
-		row, before := g.row()
+		before := g.outputCount()
 		if err := g.send([]byte(interrupt)); err != nil {
 			return err
 		}
@@ -127,7 +128,7 @@ func (g *Guard) clear(ctx context.Context, d decision, v Verdict) error {
 
 // cleared waits until the prompt is there again, where the next line begins.
 func (g *Guard) cleared(ctx context.Context, began time.Time) {
-	g.calm(ctx, g.mark(), began, clearTime, clearTime)
+	g.calm(ctx, g.mark(), g.outputSince(began), clearTime, clearTime)
 	g.mu.Lock()
 	g.tracker.Forget()
 	g.mu.Unlock()
@@ -226,7 +227,7 @@ func (g *Guard) refuseTold() error {
 // emptyByScreen looks for a new prompt with nothing behind it but its right prompt, and has the node say that the shell waits at it.
 func (g *Guard) emptyByScreen(ctx context.Context, row int, right string) bool {
 	mark := g.mark()
-	if !g.calm(ctx, mark, g.lastKey(), clearTime, clearTime) {
+	if !g.calm(ctx, mark, g.outputSince(g.lastKey()), clearTime, clearTime) {
 		return false
 	}
 	g.mu.Lock()

@@ -8,6 +8,7 @@
 package guard
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -125,25 +126,29 @@ type Guard struct {
 	reports    []gate.Report
 	hook       hook
 	outputs    int // counts pieces of output
+	ends       int // counts line ends in them
 	outputAt   time.Time
 	keyAt      time.Time
+	asked      time.Time // when the node was last asked
 
 	// Run's own.
-	typed    bool // text was forwarded since the last submit key
-	previous byte // the newest forwarded key
-	magic    int  // how much of the gate's key prefix the client has sent
-	paste    int  // how much of a paste's mark was forwarded
-	pasting  bool
-	pasted   []byte // keys of this paste
-	inserts  bool   // the shell takes line ends of this paste as text
-	discard  bool   // the rest of this paste is dropped
-	begins   bool   // the newest line that was let run starts a shell
-	replaced bool   // the session's own shell may have become another one
-	pending  string // lines that the next one continues, as the screen path knows them
-	prompt   string // the prompt before the first of them
-	last     Command
-	looked   time.Time
-	ran      time.Time // when a line was let run and the shell was not seen to wait since; zero otherwise
+	typed     bool // text was forwarded since the last submit key
+	previous  byte // the newest forwarded key
+	magic     int  // how much of the gate's key prefix the client has sent
+	paste     int  // how much of a paste's mark was forwarded
+	pasting   bool
+	pasted    []byte // keys of this paste
+	inserts   bool   // the shell takes line ends of this paste as text
+	discard   bool   // the rest of this paste is dropped
+	begins    bool   // the newest line that was let run starts a shell
+	replaced  bool   // the session's own shell may have become another one
+	pending   string // lines that the next one continues, as the screen path knows them
+	prompt    string // the prompt before the first of them
+	last      Command
+	looked    time.Time
+	ran       time.Time // when a line was let run and the shell was not seen to wait since; zero otherwise
+	ranEnds   int       // the line ends until then
+	submitted string    // the line; empty where what was let go is none
 }
 
 // New makes a guard. Nothing happens before Run.
@@ -202,6 +207,7 @@ type output struct {
 
 func (o *output) Output(p []byte) {
 	o.guard.tracker.Output(p)
+	o.guard.ends += bytes.Count(p, []byte{'\n'})
 	if o.clean == nil {
 		o.clean = p // most output holds no report and is passed on as it is
 		return

@@ -39,6 +39,8 @@ type world struct {
 	events   []event
 	finished []int
 	changed  chan struct{}
+	answer   func(p []byte) // is shown what the client is
+	replies  chan string    // what the client's terminal answers
 }
 
 type event struct {
@@ -88,7 +90,7 @@ const prompts = "PS1='>> '; PS2='.. '; HISTFILE=/dev/null; unset PROMPT_COMMAND 
 
 func newWorld(t testing.TB, s setup) *world {
 	t.Helper()
-	w := &world{t: t, home: t.TempDir(), changed: make(chan struct{}, 1), ended: make(chan error, 1)}
+	w := &world{t: t, home: t.TempDir(), changed: make(chan struct{}, 1), replies: make(chan string, 1024), ended: make(chan error, 1)}
 	if s.argv == nil {
 		s.argv = []string{"/bin/bash"}
 	}
@@ -121,10 +123,11 @@ func newWorld(t testing.TB, s setup) *world {
 	}
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir, cmd.Env = w.home, env
-	var err error
-	if w.tty, err = pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 80}); err != nil {
+	terminal, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 80})
+	if err != nil {
 		t.Fatal(err)
 	}
+	w.tty = closable(t, terminal)
 	w.pid = cmd.Process.Pid
 	o.Target = w.tty
 	if s.node {
@@ -174,10 +177,21 @@ func newWorld(t testing.TB, s setup) *world {
 			}
 		}
 	})
+	work.Go(func() {
+		for {
+			select {
+			case k := <-w.replies:
+				_ = w.guard.FromClient([]byte(k)) // a closed guard takes none
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
 	t.Cleanup(func() {
 		cancel()
 		w.guard.Close()
-		endSession(w.pid)
+		_ = unix.Kill(-w.pid, unix.SIGKILL)
+		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 		_ = w.tty.Close()
 		work.Wait()
@@ -185,20 +199,19 @@ func newWorld(t testing.TB, s setup) *world {
 	return w
 }
 
-// endSession kills what runs in a terminal's session. A shell within the shell outlives it where hang-ups are ignored,
-// and holds the terminal open.
-func endSession(leader int) {
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for _, file := range stats {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			continue // it is gone
-		}
-		fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:])) // state, parent, group, session
-		if pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file))); len(fields) > 3 && fields[3] == strconv.Itoa(leader) {
-			_ = unix.Kill(pid, unix.SIGKILL)
-		}
+// closable makes a terminal one whose Close ends reading and writing, whoever else still has it: the library hands out
+// one that waits in the kernel.
+func closable(t testing.TB, f *os.File) *os.File {
+	t.Helper()
+	defer f.Close()
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err == nil {
+		err = unix.SetNonblock(fd, true)
 	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return os.NewFile(uintptr(fd), f.Name())
 }
 
 // Write is the client's screen.
@@ -206,6 +219,9 @@ func (w *world) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.screen.Write(p)
+	if w.answer != nil {
+		w.answer(p)
+	}
 	select {
 	case w.changed <- struct{}{}:
 	default:
@@ -240,19 +256,25 @@ func (w *world) wait(what string, cond func() bool) {
 			return
 		}
 		if time.Now().After(deadline) {
-			w.guard.mu.Lock()
-			inside := fmt.Sprintf("hook %+v, queue %q, ran %v", w.guard.hook, w.guard.queue, w.guard.ran)
-			w.guard.mu.Unlock()
-			state, err := (&node{tty: w.tty, pid: w.pid}).State(context.Background())
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			w.t.Fatalf("no %s; screen %q; guard: %s; node: %+v %v; events %+v", what, w.screen.String(), inside, state, err, w.events)
+			w.t.Fatalf("no %s; %s", what, w.dump())
 		}
 		select {
 		case <-w.changed:
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
+}
+
+// dump tells all that there is to know of a world where something does not come.
+func (w *world) dump() string {
+	w.guard.mu.Lock()
+	inside := fmt.Sprintf("hook %+v, queue %q, ran %v, closed %v", w.guard.hook, w.guard.queue, w.guard.ran, w.guard.closed())
+	w.guard.mu.Unlock()
+	state, err := (&node{tty: w.tty, pid: w.pid}).State(context.Background())
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	shown := w.screen.String()
+	return fmt.Sprintf("screen %q; guard: %s; node: %+v %v; events %+v", shown[max(0, len(shown)-4096):], inside, state, err, w.events)
 }
 
 var escapes = regexp.MustCompile(`\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\x1b\(B|\x1b\][^\a]*\a|\r`)
@@ -337,7 +359,7 @@ func (n *node) State(context.Context) (State, error) {
 	s.Own = group == own
 	comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", group))
 	if err != nil {
-		return State{}, errGone
+		return s, nil // a leader that has ended before the others of its group
 	}
 	s.Program = strings.TrimSpace(string(comm))
 	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", group))

@@ -17,12 +17,14 @@ const (
 	pasteTime   = 30 * time.Millisecond   // the gate's word within a paste, whose line ends the shell may take as text
 	startTime   = 3 * time.Second         // a gate that was never heard
 	stateTime   = 2 * time.Second         // the node's answer
-	rawTime     = 50 * time.Millisecond   // a program that reads keys one by one
+	rawTime     = time.Second             // a program that takes keys one by one and is not seen to wait for them
 	ownTime     = 3 * time.Second         // the prompt of a shell whose gate tells every line
 	echoTime    = 150 * time.Millisecond  // an echo that does not come
+	takenTime   = 500 * time.Millisecond  // a submit key that ends no row
 	quietKnown  = 10 * time.Millisecond   // without output, once the shell is known to have read all keys
+	quietLeast  = 2 * time.Millisecond    // of that, after it was asked
 	quietBlind  = 40 * time.Millisecond   // without output, where the node tells nothing
-	againTime   = 120 * time.Millisecond  // without output, where the line is not certain yet
+	againTime   = 500 * time.Millisecond  // without output, where the line is not certain yet
 	settleTime  = 1500 * time.Millisecond // output that does not end
 	busyTime    = 5 * time.Second         // a shell at work on the keys
 	lookTime    = 100 * time.Millisecond  // for which the node's word on a screen that looks like a program's counts
@@ -30,6 +32,7 @@ const (
 	awaitedTime = 2 * time.Second         // and where it tells that nobody reads
 	readyTime   = 60 * time.Millisecond   // for a line editor to take the terminal, where the node tells nothing
 	editorTime  = 300 * time.Millisecond  // and where it tells
+	promptTime  = 120 * time.Millisecond  // without output, where a prompt is missing yet
 	readyQuiet  = 3 * time.Millisecond
 	pollShort   = 2 * time.Millisecond
 	pollLong    = 50 * time.Millisecond
@@ -320,8 +323,11 @@ func (g *Guard) fishReads(ctx context.Context) bool {
 }
 
 // flowAway forwards the held key to a program, which has the keys before it too: the next line begins after them.
-func (g *Guard) flowAway() error {
+func (g *Guard) flowAway(st State) error {
 	due := g.promptDue()
+	if st.Canonical {
+		g.started("") // of a program that was given its line, too, it is to be seen who reads the next one
+	}
 	if err := g.flow(); err != nil {
 		return err
 	}
@@ -350,14 +356,14 @@ func (g *Guard) submit(ctx context.Context) error {
 		waited := time.Since(began)
 		switch who := g.reader(st, known); {
 		case who == aProgram && g.flows(st, waited):
-			return g.flowAway()
+			return g.flowAway(st)
 		case who == aProgram && !st.Canonical: // its ^C is a key like any other: it stays behind this one
-		case who == anAnswer && st.Reading && st.Unread == 0:
-			return g.flowAway()
+		case who == anAnswer && st.Reading && st.Unread == 0 && g.arrived():
+			return g.flowAway(st)
 		case !asked && g.promptDue() && g.o.Gate.Shell() == gate.Fish && strings.Contains(g.last.Line, "read") && st.Own && !st.Canonical && st.Reading && st.Unread == 0:
 			asked = true
 			if g.fishReads(ctx) {
-				return g.flowAway()
+				return g.flowAway(st)
 			}
 		case g.promptDue() && waited < ownTime: // the gate's word may be on its way
 			g.hold()
@@ -420,6 +426,9 @@ func (g *Guard) state(ctx context.Context) (State, bool) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, stateTime)
 	defer cancel()
+	g.mu.Lock()
+	g.asked = time.Now()
+	g.mu.Unlock()
 	st, err := g.o.Terminal.State(ctx)
 	return st, err == nil
 }
@@ -465,11 +474,19 @@ func (g *Guard) startsStill(st State, known bool) bool {
 	return !known || st.Own && !st.Canonical
 }
 
+// arrived tells that the node's word is of a terminal that has the forwarded keys: it was asked after their echo, or
+// where they have none after the time that it would have taken.
+func (g *Guard) arrived() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.outputAt.After(g.keyAt) && g.asked.After(g.outputAt) || g.asked.After(g.keyAt.Add(echoTime))
+}
+
 // flows tells that a key for a program need not wait any longer. It waits because what a program leaves unread is read
 // by the shell after it.
 func (g *Guard) flows(st State, waited time.Duration) bool {
 	switch {
-	case !g.typed, st.Reading && st.Unread == 0:
+	case !g.typed, st.Reading && st.Unread == 0 && g.arrived():
 		return true
 	case !st.Canonical:
 		return waited > rawTime

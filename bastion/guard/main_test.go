@@ -3,6 +3,8 @@ package guard
 import (
 	"flag"
 	"os"
+	"os/signal"
+	"syscall"
 	"testing"
 )
 
@@ -13,6 +15,11 @@ func TestMain(m *testing.M) {
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
 	if !given {
 		_ = flag.Set("test.parallel", "8") // it is a flag of every test's
+	}
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP} {
+		if signal.Ignored(s) { // as in a job in the background: dash would ignore it for ever, and nothing would clear its line
+			signal.Notify(make(chan os.Signal, 1), s)
+		}
 	}
 	os.Exit(m.Run())
 }

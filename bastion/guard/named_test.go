@@ -191,6 +191,8 @@ func attemptOne(t *testing.T, s setup, a attempt, mode auth.Mode, slow bool) {
 
 // quiet waits until nothing has happened for a while.
 func (w *world) quiet() {
+	w.t.Helper()
+	deadline := time.Now().Add(time.Minute)
 	for last := -1; ; {
 		w.mu.Lock()
 		now := w.screen.Len() + len(w.events)
@@ -200,6 +202,9 @@ func (w *world) quiet() {
 		w.guard.mu.Unlock()
 		if now == last {
 			return
+		}
+		if time.Now().After(deadline) {
+			w.t.Fatalf("it does not become quiet; %s", w.dump())
 		}
 		last = now
 		time.Sleep(250 * time.Millisecond)

@@ -22,7 +22,7 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 	if shown.Confidence != line.High || shown.Secret {
 		before := g.outputs // perhaps the echo is only late
 		g.mu.Unlock()
-		for g.await(ctx, againTime, func() bool { return g.outputs != before || g.interrupts != mark }) && g.mark() == mark && ctx.Err() == nil {
+		for began := time.Now(); time.Since(began) < settleTime && g.await(ctx, againTime, func() bool { return g.outputs != before || g.interrupts != mark }) && g.mark() == mark && ctx.Err() == nil; {
 			g.mu.Lock()
 			before = g.outputs
 			g.mu.Unlock()
@@ -40,7 +40,8 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 	case key == endOfFile && (!g.typed || known && !st.Canonical):
 		return g.flow()
 	case strings.TrimSpace(shown.Text) == "" && !secret && (!g.typed || (key == '\r' || key == '\n') && g.pending == "" && settled && shown.Confidence == line.High):
-		return g.flow() // an empty line
+		g.started("") // an empty line
+		return g.flow()
 	}
 	c := Command{Line: shown.Text, Shell: g.o.Shell, Witness: Screen, Sure: settled && shown.Confidence == line.High, Directory: directory}
 	if known {
@@ -84,6 +85,12 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 	}}, v)
 }
 
+func (g *Guard) hookState() hookState {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.hook.state
+}
+
 func (g *Guard) zsh(shell string) bool { return gate.Shell(shell) == gate.Zsh || shell == "" }
 
 func (g *Guard) alternate() bool {
@@ -102,6 +109,21 @@ func (g *Guard) lastKey() time.Time {
 // promptText is what stands on the cursor's row up to the line; mu is locked.
 func (g *Guard) promptText() string { return g.tracker.Prompt() }
 
+// started notes that a submit key is let go, with a line or with what is none.
+func (g *Guard) started(line string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.ran, g.ranEnds, g.submitted = time.Now(), g.ends, line
+}
+
+// taken tells that the submit key has reached the terminal: a row has ended since, or there is no echo to end it.
+// Without that the node's word may be older than the key.
+func (g *Guard) taken() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.ends > g.ranEnds && g.asked.After(g.outputAt) || g.asked.After(g.ran.Add(takenTime))
+}
+
 // settled gives a command that was just let run the time of a quick one before the keys after it go ahead. They are
 // then typed at the next prompt, as a person's would be, and not while the shell is neither here nor there.
 func (g *Guard) settled(ctx context.Context) error {
@@ -116,7 +138,7 @@ func (g *Guard) settled(ctx context.Context) error {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		if waits && g.interrupts == mark && began != g.began {
-			g.tracker.Concluded(g.last.Line)
+			g.tracker.Concluded(g.submitted)
 			return
 		}
 		g.tracker.Settle()
@@ -130,13 +152,13 @@ func (g *Guard) settled(ctx context.Context) error {
 	if g.o.Terminal != nil {
 		limit = max(limit, awaitedTime)
 	}
-	if hooked && !g.begins || g.gated() {
+	if hooked && !g.begins || g.hookState() == atPrompt { // a continued line's prompt is not told
 		for time.Since(began) < limit && ctx.Err() == nil && !g.closed() {
 			if g.await(ctx, pollLong, over) {
 				waits = g.gated() && g.ready(ctx, mark)
 				break
 			}
-			if st, known := g.state(ctx); !known && time.Since(began) > quickTime || known && st.Reading && st.Unread == 0 && (!st.Own || st.Canonical) {
+			if st, known := g.state(ctx); !known && time.Since(began) > quickTime || known && st.Reading && st.Unread == 0 && (!st.Own || st.Canonical) && g.taken() {
 				break // a program's keys, or an answer
 			}
 		}
@@ -147,22 +169,33 @@ func (g *Guard) settled(ctx context.Context) error {
 			break
 		}
 	}
-	waits = g.calm(ctx, mark, began, time.Until(began.Add(limit)), 0) && g.o.Terminal != nil
+	ended := wanted{by: began.Add(takenTime), seen: func() bool { return g.ends > g.ranEnds }, prompt: true}
+	waits = g.calm(ctx, mark, ended, max(quickTime, time.Until(began.Add(limit))), 0) && g.o.Terminal != nil
 	return ctx.Err()
 }
 
 // calmed waits until the shell has taken all keys and shown what it shows of them. A shell that the node sees at work
 // on them, on a busy machine, gets more time.
 func (g *Guard) calmed(ctx context.Context, mark int) bool {
-	return g.calm(ctx, mark, g.lastKey(), settleTime, busyTime)
+	return g.calm(ctx, mark, g.outputSince(g.lastKey()), settleTime, busyTime)
 }
 
-// calm waits until output has come since a moment, the shell waits for keys, and nothing more comes; false when the
+// wanted is output that is waited for, until a time: keys that show nothing have no echo. It is seen with mu locked.
+type wanted struct {
+	by     time.Time
+	seen   func() bool
+	prompt bool // then one comes: while the cursor is at a row's beginning it is thought to be on its way
+}
+
+func (g *Guard) outputSince(since time.Time) wanted {
+	return wanted{by: since.Add(echoTime), seen: func() bool { return g.outputAt.After(since) }}
+}
+
+// calm waits until the wanted output has come, the shell waits for keys, and nothing more comes; false when the
 // time is over first, and the additional time while the node says that it does not wait.
-func (g *Guard) calm(ctx context.Context, mark int, since time.Time, limit, busy time.Duration) bool {
+func (g *Guard) calm(ctx context.Context, mark int, echo wanted, limit, busy time.Duration) bool {
 	deadline := time.Now().Add(limit)
 	patience := deadline.Add(busy)
-	echo := since.Add(echoTime) // keys that show nothing have no echo to wait for
 	poll := pollShort
 	for ctx.Err() == nil && !g.closed() && g.mark() == mark {
 		if time.Now().After(patience) {
@@ -170,10 +203,11 @@ func (g *Guard) calm(ctx context.Context, mark int, since time.Time, limit, busy
 		}
 		late := time.Now().After(deadline)
 		g.mu.Lock()
-		before, seen, quiet := g.outputs, g.outputAt.After(since), time.Since(g.outputAt)
+		before, seen, quiet := g.outputs, echo.seen(), time.Since(g.outputAt)
+		bare := echo.prompt && g.tracker.Screen().Cursor().Col == 0
 		g.mu.Unlock()
-		if !seen && time.Now().Before(echo) {
-			g.await(ctx, time.Until(echo), func() bool { return g.outputs != before || g.interrupts != mark })
+		if !seen && time.Now().Before(echo.by) {
+			g.await(ctx, time.Until(echo.by), func() bool { return g.outputs != before || g.interrupts != mark })
 			continue
 		}
 		st, known := g.state(ctx)
@@ -182,12 +216,17 @@ func (g *Guard) calm(ctx context.Context, mark int, since time.Time, limit, busy
 		switch {
 		case late && !working:
 			return false
-		case working:
+		case working, !known && g.o.Terminal != nil: // a node that does not answer now may answer yet
 			g.await(ctx, poll, func() bool { return g.interrupts != mark })
 			poll = min(poll*3/2, pollLong/2)
 			continue
+		case known && bare:
+			need = promptTime
 		case known:
 			need = quietKnown // what the shell wrote before it waited may still be on its way
+			if !echo.prompt { // an echo is there already: the time since counts
+				need = max(quietLeast, need-quiet)
+			}
 		}
 		if !g.await(ctx, need, func() bool { return g.outputs != before || g.interrupts != mark }) && ctx.Err() == nil && !g.closed() {
 			return true

@@ -157,3 +157,21 @@ func FuzzTracker(f *testing.F) {
 		}
 	})
 }
+
+// What completion adds is known from the screen alone, and not for certain. Its blank at the end shows by the cursor.
+func TestCompletedBusybox(t *testing.T) {
+	for _, prompt := range []string{"/ $ ", "\x1b[1;35m/tmp\x1b[0m\r\n$ "} {
+		tr := New(tty.Size{Cols: 80, Rows: 24}, Options{})
+		tr.Output([]byte("\r\n" + prompt + "\x1b[6n"))
+		tr.Keys([]byte("\x1b[24;3R"))
+		for _, c := range "cat /etc/hostn" {
+			tr.Keys([]byte(string(c)))
+			tr.Output([]byte(string(c)))
+		}
+		tr.Keys([]byte("\t"))
+		tr.Output([]byte("\r" + prompt[strings.LastIndexByte(prompt, '\n')+1:] + "cat /etc/hostname \x1b[J"))
+		if got := tr.Pending(); got.Text != "cat /etc/hostname " || got.Confidence != Low {
+			t.Errorf("after %q: %+v", prompt, got)
+		}
+	}
+}

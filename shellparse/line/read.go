@@ -158,6 +158,12 @@ func (t *Tracker) choose(r *reading, models []*model) {
 	}
 	r.text = strings.ReplaceAll(r.seen, string(rune(maybeBlank)), "")
 	if !r.sure || len(r.keys) == 0 {
+		if r.pending { // blanks at the end do not show, but the cursor is behind them
+			start, _ := t.locate(r.row)
+			if before := t.rawTo(start, t.screen.Cursor()); strings.TrimRight(before, " ") == r.text {
+				r.text = before
+			}
+		}
 		return
 	}
 	shown := strings.TrimSpace(r.seen)

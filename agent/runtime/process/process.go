@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strconv"
 	"strings"
 	"sync"
@@ -43,6 +44,11 @@ type Runtime struct {
 
 // New makes a runtime of pretend pods.
 func New(pods []Pod) *Runtime {
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP} {
+		if signal.Ignored(s) { // programs would inherit that, and some never take it back: ^C would do nothing
+			signal.Notify(make(chan os.Signal, 1), s)
+		}
+	}
 	r := &Runtime{dirs: map[string]string{}}
 	for _, p := range pods {
 		id := p.Namespace + "/" + p.Name + "/" + p.Container
@@ -156,6 +162,9 @@ func (p *process) startTTY(s runtime.Spec) error {
 		return err
 	}
 	defer tty.Close()
+	if ptmx, err = pollable(ptmx); err != nil {
+		return err
+	}
 	p.ptmx = ptmx
 	if err = p.Resize(s.Size); err == nil {
 		err = proc.SetModes(tty, modes)
@@ -171,6 +180,20 @@ func (p *process) startTTY(s runtime.Spec) error {
 	p.stdin = nopCloser{ptmx}
 	p.stdout = newOutput(ptmx)
 	return nil
+}
+
+// pollable makes a terminal one whose Close ends reading and writing, whoever else still has it: the library's waits in
+// the kernel.
+func pollable(f *os.File) (*os.File, error) {
+	defer f.Close()
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return nil, errors.Join(err, unix.Close(fd))
+	}
+	return os.NewFile(uintptr(fd), f.Name()), nil // #nosec G115 -- a descriptor fits
 }
 
 func (p *process) startPipes() error {

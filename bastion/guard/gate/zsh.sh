@@ -36,7 +36,7 @@ __podbastion_expanded() {
 # Stands before each widget that accepts a line.
 __podbastion_accept() {
   # What completion added to be taken away again goes before the line is told.
-  [[ $LASTWIDGET != *(complete|expand)* ]] || zle auto-suffix-remove
+  zle auto-suffix-remove
   if __podbastion_ask $WIDGET; then
     __podbastion_passed=$BUFFER
     zle __podbastion_own_$WIDGET -- "$@"
