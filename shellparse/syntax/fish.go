@@ -3,6 +3,8 @@ package syntax
 import (
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // fishReader takes fish's language apart. Fish has no grammar in the parser that the other shells share; what matters
@@ -131,11 +133,13 @@ func (r *fishReader) inside(end byte, at place, in input) error {
 	return err
 }
 
+// blanks skips what stands before a word: in front of one fish takes all of Unicode's space for it, behind one it does not.
 func (r *fishReader) blanks() {
 	for r.pos < len(r.text) {
+		ch, size := utf8.DecodeRuneInString(r.text[r.pos:])
 		switch {
-		case r.text[r.pos] == ' ' || r.text[r.pos] == '\t':
-			r.pos++
+		case ch != '\n' && unicode.IsSpace(ch):
+			r.pos += size
 		case strings.HasPrefix(r.text[r.pos:], "\\\n"):
 			r.pos += 2
 		default:

@@ -7,7 +7,7 @@ import (
 )
 
 // fishEnds are the characters that end a word.
-const fishEnds = " \t\n;|&<>)"
+const fishEnds = " \t\r\n;|&<>)"
 
 // disputed tells of what stands here, within a word, that fish's versions do not agree on, or that means something other
 // than it seems: an & with text behind it, which ended the command once and is text now; a # behind an escaped blank,
