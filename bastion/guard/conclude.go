@@ -14,7 +14,8 @@ import (
 const (
 	interrupt  = "\x03"
 	clearTime  = 150 * time.Millisecond // for a shell to do what an interrupt does
-	clearTries = 12
+	clearTries = 8
+	workTime   = 2 * time.Second // for which a shell may be at work on it
 	redrawTime = 5 * time.Millisecond
 )
 
@@ -73,8 +74,11 @@ func (g *Guard) conclude(ctx context.Context, d decision, v Verdict) error {
 
 // redrawn waits until the shell has drawn the line again that its hook had taken off the screen.
 func (g *Guard) redrawn(ctx context.Context) {
-	before := g.outputCount()
-	g.await(ctx, clearTime, func() bool { return g.outputs != before })
+	before, limit := g.outputCount(), clearTime
+	if g.o.Gate.Shell() == gate.Bash { // it draws in any case, and an interrupt that came first would take the answer away
+		limit = workTime
+	}
+	g.await(ctx, limit, func() bool { return g.outputs != before })
 	g.await(ctx, redrawTime, func() bool { return false })
 }
 
@@ -189,8 +193,8 @@ func (g *Guard) gone(ctx context.Context, row, before int, right string) bool {
 // emptyByGate asks until it is told: keys that come at the moment of an interrupt may be lost, and bash may finish
 // what an interrupt began only with the next key.
 func (g *Guard) emptyByGate(ctx context.Context) bool {
-	for range 4 {
-		r, ok := g.ask(ctx, g.mark(), clearTime)
+	for patience := clearTime; patience < workTime; patience *= 2 { // a busy machine takes longer, and another interrupt would only begin it anew
+		r, ok := g.ask(ctx, g.mark(), patience)
 		if ok {
 			g.mu.Lock()
 			g.hook.more, g.hook.continues = false, ""
@@ -227,7 +231,7 @@ func (g *Guard) refuseTold() error {
 // emptyByScreen looks for a new prompt with nothing behind it but its right prompt, and has the node say that the shell waits at it.
 func (g *Guard) emptyByScreen(ctx context.Context, row int, right string) bool {
 	mark := g.mark()
-	if !g.calm(ctx, mark, g.outputSince(g.lastKey()), clearTime, clearTime) {
+	if !g.calm(ctx, mark, g.outputSince(g.lastKey()), clearTime, workTime) {
 		return false
 	}
 	g.mu.Lock()

@@ -386,10 +386,10 @@ var prompted = regexp.MustCompile(`[#$%>❯] $`)
 
 // prompt waits until the cursor stands behind a prompt. What was recalled may be a program that asks: it is interrupted.
 func (d *desk) prompt() error {
-	patience := time.Now().Add(10 * time.Second)
-	for began := time.Now(); time.Since(began) < time.Minute; {
+	patience := time.Now().Add(30 * time.Second)
+	for began := time.Now(); time.Since(began) < 2*time.Minute; {
 		if d.quiet(); time.Now().After(patience) {
-			patience = time.Now().Add(10 * time.Second)
+			patience = time.Now().Add(30 * time.Second)
 			if _, err := d.tty.WriteString("\x03"); err != nil {
 				return err
 			}
