@@ -233,6 +233,7 @@ func TestSeveralInnerTerminals(t *testing.T) {
 	x.say("echo t''wo\r", "bastion: denied")
 	c.rules(t, modes["denylist"])
 	x.say("echo t''hree\r", "three")
+	x.say("", "# ") // a denylist goes by what the screen shows: of a line that is typed before its prompt it would only warn
 	x.say("touch /tmp/F\r", "bastion: denied")
 	if got := c.inside(t, "ls /tmp"); strings.Contains(got, "F") {
 		t.Errorf("it ran: %q", got)
