@@ -248,7 +248,7 @@ func (g *Guard) emptyByScreen(ctx context.Context, row int, right string) bool {
 		if empty {
 			return true
 		}
-		if !g.await(ctx, againTime, func() bool { return g.outputs != before }) { // the prompt may be on its way
+		if !g.await(ctx, clearTime, func() bool { return g.outputs != before }) { // the prompt may be on its way
 			return false
 		}
 	}

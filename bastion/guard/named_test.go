@@ -202,8 +202,9 @@ func (w *world) quiet() {
 		w.mu.Unlock()
 		w.guard.mu.Lock()
 		now += len(w.guard.queue) * 1000
+		held := w.guard.held // at work on a line
 		w.guard.mu.Unlock()
-		if now == last {
+		if now == last && !held {
 			return
 		}
 		if time.Now().After(deadline) {
