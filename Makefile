@@ -46,4 +46,4 @@ clean:
 	rm -rf bin
 
 live: ## what is long and not clean yet: the guard in every shell and setting
-	go test -tags 'real live' -timeout 40m -run TestForbiddenNeverRunsInOtherShells ./bastion/guard
+	go test -tags 'real live' -timeout 40m -run TestForbiddenNeverRunsUnseen ./bastion/guard

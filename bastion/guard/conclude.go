@@ -132,10 +132,19 @@ func (g *Guard) clear(ctx context.Context, d decision, v Verdict) error {
 
 // cleared waits until the prompt is there again, where the next line begins.
 func (g *Guard) cleared(ctx context.Context, began time.Time) {
-	g.calm(ctx, g.mark(), g.outputSince(began), clearTime, clearTime)
+	drawn := g.outputSince(later(began, g.lastKey()))
+	drawn.prompt = true
+	g.calm(ctx, g.mark(), drawn, clearTime, clearTime)
 	g.mu.Lock()
 	g.tracker.Forget()
 	g.mu.Unlock()
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // clearByGate has the hook empty a line that continues no other.
@@ -231,13 +240,19 @@ func (g *Guard) refuseTold() error {
 // emptyByScreen looks for a new prompt with nothing behind it but its right prompt, and has the node say that the shell waits at it.
 func (g *Guard) emptyByScreen(ctx context.Context, row int, right string) bool {
 	mark := g.mark()
-	if !g.calm(ctx, mark, g.outputSince(g.lastKey()), clearTime, workTime) {
-		return false
+	for began := time.Now(); time.Since(began) < workTime && g.calm(ctx, mark, g.outputSince(g.lastKey()), clearTime, workTime); {
+		g.mu.Lock()
+		at, before := g.tracker.Screen().Cursor(), g.outputs
+		empty := at.Line > row && g.tracker.Bare(right)
+		g.mu.Unlock()
+		if empty {
+			return true
+		}
+		if !g.await(ctx, clearTime, func() bool { return g.outputs != before }) { // the prompt may be on its way
+			return false
+		}
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	at := g.tracker.Screen().Cursor()
-	return at.Line > row && g.tracker.Bare(right)
+	return false
 }
 
 // notice tells the user on their terminal. It begins on a row of its own.

@@ -13,7 +13,7 @@ import (
 
 // How long things are waited for.
 const (
-	answerTime  = 3 * time.Second         // the gate's answer
+	answerTime  = 5 * time.Second         // the gate's answer
 	pasteTime   = 30 * time.Millisecond   // the gate's word within a paste, whose line ends the shell may take as text
 	startTime   = 3 * time.Second         // a gate that was never heard
 	stateTime   = 2 * time.Second         // the node's answer

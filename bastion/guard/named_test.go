@@ -2,6 +2,7 @@ package guard
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -164,7 +165,9 @@ func attemptOne(t *testing.T, s setup, a attempt, mode auth.Mode, slow bool) {
 		}
 	}
 	if strings.Contains(a.keys, "sleep 1") {
-		w.shows("sleep 1")
+		w.wait("sleep", func() bool {
+			return slices.ContainsFunc(w.events, func(e event) bool { return strings.Contains(e.Line, "sleep 1") })
+		})
 		time.Sleep(1200 * time.Millisecond)
 	}
 	w.quiet()
@@ -199,8 +202,9 @@ func (w *world) quiet() {
 		w.mu.Unlock()
 		w.guard.mu.Lock()
 		now += len(w.guard.queue) * 1000
+		held := w.guard.held // at work on a line
 		w.guard.mu.Unlock()
-		if now == last {
+		if now == last && !held {
 			return
 		}
 		if time.Now().After(deadline) {

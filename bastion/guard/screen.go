@@ -220,7 +220,7 @@ func (g *Guard) calm(ctx context.Context, mark int, echo wanted, limit, busy tim
 			g.await(ctx, poll, func() bool { return g.interrupts != mark })
 			poll = min(poll*3/2, pollLong/2)
 			continue
-		case known && bare:
+		case known && (bare || echo.prompt && st.Unsure): // a multiplexer draws when it pleases
 			need = promptTime
 		case known:
 			need = quietKnown // what the shell wrote before it waited may still be on its way
