@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"path"
+	goruntime "runtime"
 	"runtime/debug"
 	"sync"
 
@@ -54,6 +55,7 @@ func Main() {
 	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) // the program cannot be read, which the kernel takes for the same
 	unix.Umask(umask)
 	debug.SetMemoryLimit(256 << 20)
+	goruntime.GOMAXPROCS(1) // it does one thing at a time; more would only be woken for nothing
 	root, err := tree.Open("/", "")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "files:", err)
@@ -99,7 +101,21 @@ func serveHeader(ctx context.Context, root *tree.Root, homes []string, in io.Rea
 	if h.Protocol == filewire.SCP {
 		return scp.Serve(ctx, in, out, f, *h.SCP)
 	}
-	return sftp.Serve(ctx, in, out, f)
+	return sftp.Serve(ctx, ending(ctx, in), out, f)
+}
+
+// ending is in as long as ctx lasts. A ctx that never ends, a helper's, costs nothing.
+func ending(ctx context.Context, in io.Reader) io.Reader {
+	if ctx.Done() == nil {
+		return in
+	}
+	r, w := io.Pipe()
+	go func() { // ends with in, or when nobody reads any more
+		_, err := io.Copy(w, in)
+		_ = w.CloseWithError(err)
+	}()
+	context.AfterFunc(ctx, func() { _ = r.CloseWithError(context.Cause(ctx)) })
+	return r
 }
 
 // start chooses where relative paths start.
