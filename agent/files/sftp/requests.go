@@ -76,7 +76,11 @@ func (s *server) dispatch(kind byte, id uint32, r *reader, b []byte) ([]byte, er
 			if off > math.MaxInt64 {
 				return unix.EFBIG
 			}
-			return h.WriteAt(data, int64(off)) // #nosec G115 -- checked
+			err := h.WriteAt(data, int64(off)) // #nosec G115 -- checked
+			if err != nil {
+				h.Tell(err)
+			}
+			return err
 		})
 	case typeOpen:
 		return s.open(id, r, b)
