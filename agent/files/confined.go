@@ -1,7 +1,6 @@
 package files
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -119,36 +118,46 @@ func (c *Confined) attend(ctx context.Context, helper *os.Process, wait func() e
 
 // relay passes events on, those of a short while together, and logs what is none. A file that is copied has two, and
 // each alone would cost as much on the way as the file's own packets.
-func (c *Confined) relay(w io.Writer, r *os.File) {
-	in, out := bufio.NewReaderSize(r, maxLine), bufio.NewWriterSize(w, maxLine)
-	var part []byte // of a line, when time was up
+func (c *Confined) relay(w io.Writer, r io.Reader) {
+	buf := make([]byte, maxLine)
+	held := 0 // of a line whose end is still to come
 	for {
-		if ready, _ := in.Peek(in.Buffered()); out.Buffered() > 0 && !bytes.Contains(ready, []byte{'\n'}) {
-			_ = r.SetReadDeadline(time.Now().Add(together)) // without, a line waits for the next
-		}
-		line, err := in.ReadSlice('\n')
-		part = append(part, line...)
+		n, err := r.Read(buf[held:])
+		rest, passed := c.lines(w, buf[:held+n], err != nil)
 		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded) && len(part) <= maxLine:
-			_ = r.SetReadDeadline(time.Time{})
-			err = out.Flush()
-		case err == nil && part[0] == '{' && json.Valid(part):
-			_, err = out.Write(part)
-			part = part[:0]
-		case len(part) > 0:
-			c.log.WithField("text", string(part)).Warn("a files helper complains")
-			part = part[:0]
-			if errors.Is(err, bufio.ErrBufferFull) || errors.Is(err, os.ErrDeadlineExceeded) {
-				err = nil
-			}
-		}
-		if err != nil {
-			_ = r.SetReadDeadline(time.Time{})
-			_ = out.Flush()               // nobody listens then
-			_, _ = io.Copy(io.Discard, r) // the helper does not wait; it is being ended
+		case passed != nil:
+			_, _ = io.Copy(io.Discard, r) // nobody listens; the helper does not wait, it is being ended
+			return
+		case err != nil:
 			return
 		}
+		held = copy(buf, rest)
+		if held+n < len(buf)/2 {
+			time.Sleep(together) // what comes meanwhile waits in the pipe, and wakes nobody
+		}
 	}
+}
+
+// lines passes on the whole lines of p, all of it at the end, and returns the rest.
+func (c *Confined) lines(w io.Writer, p []byte, end bool) ([]byte, error) {
+	good := make([]byte, 0, len(p))
+	for len(p) > 0 {
+		line, rest, whole := bytes.Cut(p, []byte{'\n'})
+		if !whole && !end && len(p) < maxLine {
+			break
+		}
+		p = rest
+		if whole && len(line) > 0 && line[0] == '{' && json.Valid(line) {
+			good = append(append(good, line...), '\n')
+		} else if len(line) > 0 {
+			c.log.WithField("text", string(line)).Warn("a files helper complains")
+		}
+	}
+	if len(good) == 0 {
+		return p, nil
+	}
+	_, err := w.Write(good)
+	return p, err
 }
 
 // pipe is one with both ends.
@@ -157,7 +166,11 @@ type pipe struct{ r, w *os.File }
 func pipes() (in, out, events pipe, err error) {
 	all := []*pipe{&in, &out, &events}
 	for i, p := range all {
-		if p.r, p.w, err = os.Pipe(); err != nil {
+		open := os.Pipe
+		if p == &events {
+			open = quietPipe
+		}
+		if p.r, p.w, err = open(); err != nil {
 			for _, made := range all[:i] {
 				err = errors.Join(err, made.r.Close(), made.w.Close())
 			}
@@ -170,4 +183,13 @@ func pipes() (in, out, events pipe, err error) {
 		}
 	}
 	return in, out, events, nil
+}
+
+// quietPipe is one that nothing of the runtime looks at: what is written wakes only who reads at that moment.
+func quietPipe() (r, w *os.File, err error) {
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+		return nil, nil, err
+	}
+	return os.NewFile(uintptr(fds[0]), "events"), os.NewFile(uintptr(fds[1]), "events"), nil // #nosec G115 -- descriptors
 }

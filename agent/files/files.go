@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"path"
+	goruntime "runtime"
 	"runtime/debug"
 	"sync"
 
@@ -54,15 +55,23 @@ func Main() {
 	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) // the program cannot be read, which the kernel takes for the same
 	unix.Umask(umask)
 	debug.SetMemoryLimit(256 << 20)
+	goruntime.GOMAXPROCS(1) // it does one thing at a time; more would only be woken for nothing
 	root, err := tree.Open("/", "")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "files:", err)
 		os.Exit(1)
 	}
-	if serve(context.Background(), root, []string{args[1], args[2]}, os.Stdin, os.Stdout, os.Stderr) != nil {
+	if serve(context.Background(), root, []string{args[1], args[2]}, polled(0), polled(1), os.Stderr) != nil {
 		os.Exit(1)
 	}
 	os.Exit(0)
+}
+
+// polled is a descriptor that the runtime waits for with epoll. A read that blocks the thread has the runtime's own
+// watcher wake for every request, which costs more than the request.
+func polled(fd int) *os.File {
+	_ = unix.SetNonblock(fd, true)         // without, it merely blocks
+	return os.NewFile(uintptr(fd), "pipe") // #nosec G115 -- 0 or 1
 }
 
 // serve reads the header and does what it says. The first of homes that is a directory is where relative paths start.
@@ -99,7 +108,21 @@ func serveHeader(ctx context.Context, root *tree.Root, homes []string, in io.Rea
 	if h.Protocol == filewire.SCP {
 		return scp.Serve(ctx, in, out, f, *h.SCP)
 	}
-	return sftp.Serve(ctx, in, out, f)
+	return sftp.Serve(ctx, ending(ctx, in), out, f)
+}
+
+// ending is in as long as ctx lasts. A ctx that never ends, a helper's, costs nothing.
+func ending(ctx context.Context, in io.Reader) io.Reader {
+	if ctx.Done() == nil {
+		return in
+	}
+	r, w := io.Pipe()
+	go func() { // ends with in, or when nobody reads any more
+		_, err := io.Copy(w, in)
+		_ = w.CloseWithError(err)
+	}()
+	context.AfterFunc(ctx, func() { _ = r.CloseWithError(context.Cause(ctx)) })
+	return r
 }
 
 // start chooses where relative paths start.

@@ -64,8 +64,16 @@ func (w *world) ansibleFiles(t testing.TB) (variables, tree string) {
 	return "[all:vars]\nansible_ssh_private_key_file=" + w.path("id") + "\nansible_python_interpreter=/usr/bin/python3\nuid=1000\nsum=" + sum[0] + "\nbigsum=" + sum[2] + "\n", tree
 }
 
-func TestAnsible(t *testing.T) {
-	w := newWorld(t)
+// setting is how Ansible copies files and starts modules.
+type setting struct {
+	method, pipelining string
+	all                bool // tasks of the playbook; otherwise those that move files, in which settings differ
+}
+
+// newAnsible is a world of three pods that Ansible can use, and one without python.
+func newAnsible(t testing.TB) (w *world, tree string) {
+	t.Helper()
+	w = newWorld(t)
 	w.at = "127.0.0.2" // synchronize takes 127.0.0.1 for this very machine and copies beside the bastion
 	var hosts strings.Builder
 	for i := range 3 {
@@ -77,28 +85,35 @@ func TestAnsible(t *testing.T) {
 	w.serve(t)
 	variables, tree := w.ansibleFiles(t)
 	w.file(t, "hosts", "[pods]\n"+hosts.String()+"[bare]\nbare0 ansible_user=alice+bare\n"+variables+"ansible_host="+w.at+"\nansible_port="+w.port+"\n")
+	return w, tree
+}
+
+// play runs the playbook over the three pods at once.
+func (w *world) play(t *testing.T, tree string, x setting) {
+	t.Helper()
+	dir, fetched := "/tmp/t-"+x.method+x.pipelining, w.path("fetched-"+x.method+x.pipelining)
+	args := []string{"-i", w.path("hosts"), w.path("play.yaml"), "-e", "dir=" + dir + " fetched=" + fetched}
+	if !x.all {
+		args = append(args, "--tags", "transfer")
+	}
+	out := w.ansible(t, x.method, x.pipelining, "ansible-playbook", args...)
+	if strings.Count(out, "unreachable=0") != 3 || strings.Count(out, "failed=0") != 3 {
+		t.Error(out)
+	}
+	for i := range 3 {
+		w.ok(t, "", "cmp", fmt.Sprintf("%s/p%d%s/copied", fetched, i, dir), tree+"/script")
+	}
+}
+
+// Every module once, and every way in which files travel, with pipelining and without. All modules in every setting take
+// a quarter of an hour: that is TestAnsibleInEverySetting.
+func TestAnsible(t *testing.T) {
+	w, tree := newAnsible(t)
 	t.Run("playbook", func(t *testing.T) {
-		for _, x := range []struct {
-			method, pipelining string
-			all                bool // of the playbook; the other methods differ in how files travel
-		}{
-			{"smart", "True", true}, {"smart", "False", true},
-			{"sftp", "True", false}, {"sftp", "False", false}, {"scp", "True", false}, {"scp", "False", false}, {"piped", "True", false}, {"piped", "False", false},
-		} {
+		for _, x := range []setting{{"smart", "True", true}, {"sftp", "False", false}, {"scp", "True", false}, {"piped", "False", false}} {
 			t.Run(x.method+" pipelining="+x.pipelining, func(t *testing.T) {
 				t.Parallel()
-				dir, fetched := "/tmp/t-"+x.method+x.pipelining, w.path("fetched-"+x.method+x.pipelining)
-				args := []string{"-i", w.path("hosts"), w.path("play.yaml"), "-e", "dir=" + dir + " fetched=" + fetched}
-				if !x.all {
-					args = append(args, "--tags", "transfer")
-				}
-				out := w.ansible(t, x.method, x.pipelining, "ansible-playbook", args...)
-				if strings.Count(out, "unreachable=0") != 3 || strings.Count(out, "failed=0") != 3 {
-					t.Error(out)
-				}
-				for i := range 3 {
-					w.ok(t, "", "cmp", fmt.Sprintf("%s/p%d%s/copied", fetched, i, dir), tree+"/script")
-				}
+				w.play(t, tree, x)
 			})
 		}
 	})

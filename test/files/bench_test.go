@@ -8,17 +8,22 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/podbastion/podbastion/audit"
 )
 
 // bench is a world with a pod that sees a folder of this machine's disk as /disk, beside OpenSSH's server with its own
 // sftp-server on the same disk.
 type bench struct {
 	*world
-	disk string
-	peer []string // what scp needs to reach that server
+	disk   string
+	peer   []string // what scp needs to reach that server
+	server int      // its process
 }
 
 func newBench(b *testing.B) *bench {
@@ -28,11 +33,12 @@ func newBench(b *testing.B) *bench {
 	must(b, os.Chmod(disk, 0o755))
 	w.pod(b, "bash", "podbastion/bash:test", "-v", disk+":/disk")
 	w.serve(b)
-	return &bench{world: w, disk: disk, peer: w.sshd(b)}
+	peer, server := w.sshd(b)
+	return &bench{world: w, disk: disk, peer: peer, server: server}
 }
 
-// sshd starts OpenSSH's server on this machine.
-func (w *world) sshd(t testing.TB) []string {
+// sshd starts OpenSSH's server on this machine, and returns what scp needs to reach it and its process.
+func (w *world) sshd(t testing.TB) ([]string, int) {
 	t.Helper()
 	w.ok(t, "", "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", w.path("host"))
 	must(t, os.MkdirAll("/run/sshd", 0o755))
@@ -46,7 +52,7 @@ func (w *world) sshd(t testing.TB) []string {
 	args[1] = "Port=" + port
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		if _, code := w.run(t, "", "ssh", append(slices.Clone(args), "root@127.0.0.1", "true")...); code == 0 {
-			return args
+			return args, cmd.Process.Pid
 		}
 		if time.Now().After(deadline) {
 			t.Fatal("OpenSSH's server does not answer")
@@ -54,28 +60,79 @@ func (w *world) sshd(t testing.TB) []string {
 	}
 }
 
-// timed returns how long a client took.
-func (w *world) timed(t testing.TB, name string, args ...string) time.Duration {
-	t.Helper()
-	began := time.Now()
-	w.ok(t, "", name, args...)
-	return time.Since(began)
+// cost is what a transfer took.
+type cost struct {
+	wall time.Duration
+	cpu  time.Duration // of the server's side: it tells more than the other where others use the machine, too
 }
 
-func median(d []time.Duration) time.Duration {
-	slices.Sort(d)
-	return d[len(d)/2]
+// timed tells what a client took, and what serving it took of processor time, by used.
+func (w *world) timed(t testing.TB, used func(client time.Duration) time.Duration, name string, args ...string) cost {
+	t.Helper()
+	cmd := exec.Command(name, args...)
+	cmd.Dir, cmd.Env = w.dir, append(os.Environ(), "HOME="+w.dir)
+	before, began := used(0), time.Now()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s %q: %v\n%s", name, args, err, out)
+	}
+	wall := time.Since(began)
+	w.log.find(t, "the transfer's session is over", func(audit.Event) bool { return len(helpers()) == 0 }) // its time counts
+	return cost{wall, used(cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime()) - before}
 }
+
+// usedHere is what bastion and agent, which are this process, and helpers have used.
+func usedHere(client time.Duration) time.Duration {
+	sum := -client // it is a child, too
+	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
+		var u syscall.Rusage
+		if syscall.Getrusage(who, &u) == nil {
+			sum += time.Duration(u.Utime.Nano() + u.Stime.Nano())
+		}
+	}
+	return sum
+}
+
+// usedBy is what a process and those of its children that have ended have used.
+func usedBy(pid int) func(time.Duration) time.Duration {
+	return func(time.Duration) time.Duration {
+		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		_, rest, _ := strings.Cut(string(text), ") ")
+		var sum time.Duration
+		for _, f := range strings.Fields(rest)[11:15] { // utime, stime, cutime, cstime
+			n, _ := strconv.Atoi(f)
+			sum += time.Duration(n) * 10 * time.Millisecond
+		}
+		return sum
+	}
+}
+
+func usedNothing(time.Duration) time.Duration { return 0 }
+
+func median(costs []cost, of func(cost) time.Duration) float64 {
+	d := make([]time.Duration, len(costs))
+	for i, c := range costs {
+		d[i] = of(c)
+	}
+	slices.Sort(d)
+	return d[len(d)/2].Seconds()
+}
+
+func wall(c cost) time.Duration { return c.wall }
+func cpu(c cost) time.Duration  { return c.cpu }
 
 // report compares medians of what was taken in turns.
-func report(b *testing.B, ours, sshd, docker []time.Duration) {
+func report(b *testing.B, ours, sshd, docker []cost) {
 	b.Helper()
-	b.ReportMetric(median(ours).Seconds(), "s/bastion")
-	b.ReportMetric(median(sshd).Seconds(), "s/sshd")
-	b.ReportMetric(median(sshd).Seconds()/median(ours).Seconds(), "x/sshd")
+	b.ReportMetric(median(ours, wall), "s/bastion")
+	b.ReportMetric(median(sshd, wall), "s/sshd")
+	b.ReportMetric(median(sshd, wall)/median(ours, wall), "x/sshd")
+	if c := median(ours, cpu); c > 0 {
+		b.ReportMetric(c, "cpu-s/bastion")
+		b.ReportMetric(median(sshd, cpu), "cpu-s/sshd")
+	}
 	if len(docker) > 0 {
-		b.ReportMetric(median(docker).Seconds(), "s/docker-cp")
-		b.ReportMetric(median(docker).Seconds()/median(ours).Seconds(), "x/docker-cp")
+		b.ReportMetric(median(docker, wall), "s/docker-cp")
+		b.ReportMetric(median(docker, wall)/median(ours, wall), "x/docker-cp")
 	}
 	b.ReportMetric(0, "ns/op")
 }
@@ -92,25 +149,25 @@ func BenchmarkTransferBulk(b *testing.B) {
 	w := newBench(b)
 	w.ok(b, "", "sh", "-c", fmt.Sprintf("head -c %d /dev/urandom > %s", bulk, w.path("gig")))
 	for _, p := range protocols {
-		scp := func(b *testing.B, to []string, from, dest string) time.Duration {
-			return w.timed(b, "scp", append(append(slices.Clone(to), p.options...), from, dest)...)
+		scp := func(b *testing.B, used func(time.Duration) time.Duration, to []string, from, dest string) cost {
+			return w.timed(b, used, "scp", append(append(slices.Clone(to), p.options...), from, dest)...)
 		}
 		b.Run(p.name+"/up", func(b *testing.B) {
-			var ours, sshd, docker []time.Duration
+			var ours, sshd, docker []cost
 			for b.Loop() {
-				ours = append(ours, scp(b, w.options(), w.path("gig"), "alice+bash@127.0.0.1:/disk/gig"))
-				sshd = append(sshd, scp(b, w.peer, w.path("gig"), "root@127.0.0.1:"+w.disk+"/gig2"))
-				docker = append(docker, w.timed(b, "docker", "-H", w.host, "cp", w.path("gig"), w.pods["bash"]+":/disk/gig3"))
+				ours = append(ours, scp(b, usedHere, w.options(), w.path("gig"), "alice+bash@127.0.0.1:/disk/gig"))
+				sshd = append(sshd, scp(b, usedBy(w.server), w.peer, w.path("gig"), "root@127.0.0.1:"+w.disk+"/gig2"))
+				docker = append(docker, w.timed(b, usedNothing, "docker", "-H", w.host, "cp", w.path("gig"), w.pods["bash"]+":/disk/gig3"))
 			}
 			w.ok(b, "", "cmp", w.path("gig"), w.disk+"/gig")
 			report(b, ours, sshd, docker)
 		})
 		b.Run(p.name+"/down", func(b *testing.B) {
-			var ours, sshd, docker []time.Duration
+			var ours, sshd, docker []cost
 			for b.Loop() {
-				ours = append(ours, scp(b, w.options(), "alice+bash@127.0.0.1:/disk/gig", w.path("got")))
-				sshd = append(sshd, scp(b, w.peer, "root@127.0.0.1:"+w.disk+"/gig", w.path("got2")))
-				docker = append(docker, w.timed(b, "docker", "-H", w.host, "cp", w.pods["bash"]+":/disk/gig", w.path("got3")))
+				ours = append(ours, scp(b, usedHere, w.options(), "alice+bash@127.0.0.1:/disk/gig", w.path("got")))
+				sshd = append(sshd, scp(b, usedBy(w.server), w.peer, "root@127.0.0.1:"+w.disk+"/gig", w.path("got2")))
+				docker = append(docker, w.timed(b, usedNothing, "docker", "-H", w.host, "cp", w.pods["bash"]+":/disk/gig", w.path("got3")))
 			}
 			w.ok(b, "", "cmp", w.path("gig"), w.path("got"))
 			report(b, ours, sshd, docker)
@@ -144,37 +201,46 @@ func BenchmarkTransferMemory(b *testing.B) {
 	}
 }
 
-const smallFiles = 10_000
+// smallFiles is how many, ten thousand where nobody asks for fewer.
+func smallFiles(b *testing.B) int {
+	text := os.Getenv("FILES_SMALL")
+	if text == "" {
+		return 10_000
+	}
+	n, err := strconv.Atoi(text)
+	must(b, err)
+	return n
+}
 
 // Ten thousand files of 1,000 bytes each way.
 func BenchmarkTransferSmall(b *testing.B) {
 	w := newBench(b)
 	must(b, os.Mkdir(w.path("small"), 0o755))
-	for i := range smallFiles {
+	for i := range smallFiles(b) {
 		must(b, os.WriteFile(filepath.Join(w.path("small"), fmt.Sprintf("%05d", i)), []byte(strings.Repeat("x", 1000)), 0o644))
 	}
-	scp := func(b *testing.B, options, to []string, from, dest string) time.Duration {
-		return w.timed(b, "scp", append(append(append(slices.Clone(to), options...), "-r"), from, dest)...)
+	scp := func(b *testing.B, options []string, used func(time.Duration) time.Duration, to []string, from, dest string) cost {
+		return w.timed(b, used, "scp", append(append(append(slices.Clone(to), options...), "-r"), from, dest)...)
 	}
 	for _, p := range protocols {
 		b.Run(p.name+"/up", func(b *testing.B) {
-			var ours, sshd, docker []time.Duration
+			var ours, sshd, docker []cost
 			for n := 0; b.Loop(); n++ {
 				to := func(who string) string { return fmt.Sprintf("/%s-%s-%d", p.name, who, n) }
-				ours = append(ours, scp(b, p.options, w.options(), w.path("small"), "alice+bash@127.0.0.1:/disk"+to("a")))
-				sshd = append(sshd, scp(b, p.options, w.peer, w.path("small"), "root@127.0.0.1:"+w.disk+to("b")))
-				docker = append(docker, w.timed(b, "docker", "-H", w.host, "cp", w.path("small"), w.pods["bash"]+":/disk"+to("c")))
+				ours = append(ours, scp(b, p.options, usedHere, w.options(), w.path("small"), "alice+bash@127.0.0.1:/disk"+to("a")))
+				sshd = append(sshd, scp(b, p.options, usedBy(w.server), w.peer, w.path("small"), "root@127.0.0.1:"+w.disk+to("b")))
+				docker = append(docker, w.timed(b, usedNothing, "docker", "-H", w.host, "cp", w.path("small"), w.pods["bash"]+":/disk"+to("c")))
 			}
 			w.ok(b, "", "diff", "-r", w.path("small"), w.disk+fmt.Sprintf("/%s-a-0", p.name))
 			report(b, ours, sshd, docker)
 		})
 		b.Run(p.name+"/down", func(b *testing.B) {
-			var ours, sshd, docker []time.Duration
+			var ours, sshd, docker []cost
 			for n := 0; b.Loop(); n++ {
 				to := func(who string) string { return w.path(fmt.Sprintf("down-%s-%s-%d", p.name, who, n)) }
-				ours = append(ours, scp(b, p.options, w.options(), "alice+bash@127.0.0.1:/disk/"+p.name+"-a-0", to("a")))
-				sshd = append(sshd, scp(b, p.options, w.peer, "root@127.0.0.1:"+w.disk+"/"+p.name+"-a-0", to("b")))
-				docker = append(docker, w.timed(b, "docker", "-H", w.host, "cp", w.pods["bash"]+":/disk/"+p.name+"-a-0", to("c")))
+				ours = append(ours, scp(b, p.options, usedHere, w.options(), "alice+bash@127.0.0.1:/disk/"+p.name+"-a-0", to("a")))
+				sshd = append(sshd, scp(b, p.options, usedBy(w.server), w.peer, "root@127.0.0.1:"+w.disk+"/"+p.name+"-a-0", to("b")))
+				docker = append(docker, w.timed(b, usedNothing, "docker", "-H", w.host, "cp", w.pods["bash"]+":/disk/"+p.name+"-a-0", to("c")))
 			}
 			w.ok(b, "", "diff", "-r", w.path("small"), w.path(fmt.Sprintf("down-%s-a-0", p.name)))
 			report(b, ours, sshd, docker)
@@ -206,11 +272,11 @@ func BenchmarkTransferAnsible(b *testing.B) {
 	w.file(b, "peers", peers+variables)
 	for _, pipelining := range []string{"False", "True"} {
 		b.Run("pipelining="+pipelining, func(b *testing.B) {
-			var ours, sshd []time.Duration
-			play := func(inventory string, n int) time.Duration {
+			var ours, sshd []cost
+			play := func(inventory string, n int) cost {
 				began := time.Now()
 				w.ansible(b, "smart", pipelining, "ansible-playbook", "-i", w.path(inventory), w.path("play.yaml"), "-e", fmt.Sprintf("dir=/tmp/t%s%d fetched=%s", pipelining, n, w.path("fetched")))
-				return time.Since(began)
+				return cost{wall: time.Since(began)}
 			}
 			for n := 0; b.Loop(); n++ {
 				ours = append(ours, play("ours", n))

@@ -282,6 +282,13 @@ func (h *File) WriteAt(p []byte, off int64) error {
 	return nil
 }
 
+// Tell shows the client why a write failed where its own program will not: OpenSSH's says "Failure" and no more.
+func (h *File) Tell(err error) {
+	if errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.ENOSPC) {
+		h.files.Notice(quote(h.path) + ": " + err.Error())
+	}
+}
+
 func (h *File) overLimit() error {
 	if !h.written.failed {
 		h.files.Notice(fmt.Sprintf("%s: larger than the %d bytes that the role permits there", quote(h.path), h.most))

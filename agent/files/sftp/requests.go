@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -75,7 +76,11 @@ func (s *server) dispatch(kind byte, id uint32, r *reader, b []byte) ([]byte, er
 			if off > math.MaxInt64 {
 				return unix.EFBIG
 			}
-			return h.WriteAt(data, int64(off)) // #nosec G115 -- checked
+			err := h.WriteAt(data, int64(off)) // #nosec G115 -- checked
+			if err != nil {
+				h.Tell(err)
+			}
+			return err
 		})
 	case typeOpen:
 		return s.open(id, r, b)
@@ -237,7 +242,7 @@ func (s *server) readFile(id uint32, r *reader, b []byte) ([]byte, error) {
 	w := begin(b, typeData, id)
 	w.u32(n)
 	start := len(w.b)
-	w.b = append(w.b, make([]byte, n)...)
+	w.b = slices.Grow(w.b, int(n))[:start+int(n)]
 	got, err := h.ReadAt(w.b[start:], int64(off)) // #nosec G115 -- checked
 	if err != nil {
 		return b, err
