@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,7 +30,6 @@ type cluster struct {
 	api        *kubernetes.Clientset
 	docker     string // the engine's address
 	kubeconfig string
-	lock       *os.File
 	pods       []*pod // in the order of their making
 }
 
@@ -79,17 +79,24 @@ func openCluster(t testing.TB) *cluster {
 	return c
 }
 
+// held is this program's lock of the parts, until it ends.
+var held struct {
+	once sync.Once
+	lock *os.File
+	err  error
+}
+
 // alone waits for another run against the same parts to end: each clears the namespaces that it uses.
 func (c *cluster) alone(t testing.TB) {
 	t.Helper()
-	lock, err := os.OpenFile(c.kubeconfig+".lock", os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		t.Fatal(err)
+	held.once.Do(func() {
+		if held.lock, held.err = os.OpenFile(c.kubeconfig+".lock", os.O_CREATE|os.O_RDWR, 0o600); held.err == nil {
+			held.err = unix.Flock(int(held.lock.Fd()), unix.LOCK_EX)
+		}
+	})
+	if held.err != nil {
+		t.Fatal(held.err)
 	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
-		t.Fatal(err)
-	}
-	c.lock = lock // held until this program ends
 }
 
 func (c *cluster) engine(args ...string) (string, error) {

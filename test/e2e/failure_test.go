@@ -211,6 +211,9 @@ func TestNetworkCut(t *testing.T) {
 				n, err := from.Read(buf)
 				select {
 				case <-cut: // swallowed: neither end learns of it
+					if err != nil {
+						return
+					}
 					continue
 				default:
 				}
