@@ -233,13 +233,14 @@ func (w *world) lftp(t testing.TB, pod, dest, command string) {
 // curl copies one file after the other, over one connection.
 func (w *world) curl(t testing.TB, scheme, pod, src, dir, dest string, up bool) {
 	t.Helper()
-	var config strings.Builder
+	var config, folders strings.Builder
 	quote := strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "\t", `\t`)
 	must(t, filepath.WalkDir(src, func(p string, d fs.DirEntry, err error) error {
+		name := strings.TrimPrefix(p, src)
 		if err != nil || d.IsDir() {
+			fmt.Fprintf(&folders, "mkdir %s%s\n", dir, name)
 			return err
 		}
-		name := strings.TrimPrefix(p, src)
 		there := (&url.URL{Scheme: scheme, Host: "127.0.0.1:" + w.port, Path: dir + name}).String()
 		if up {
 			fmt.Fprintf(&config, "upload-file = \"%s\"\nurl = \"%s\"\n", quote.Replace(p), there)
@@ -252,21 +253,12 @@ func (w *world) curl(t testing.TB, scheme, pod, src, dir, dest string, up bool) 
 	args := []string{"-sS", "--globoff", "--insecure", "--create-dirs", "--fail-early", "--user", "alice+" + pod + ":", "--key", w.path("id"), "--pubkey", w.path("id.pub"), "-K", dest + ".curl"}
 	if up {
 		if scheme == "scp" { // which makes no directories
-			w.ok(t, "mkdir "+dir+"\nmkdir "+dir+"/odd\n"+mkdirs(dir), "sftp", append(w.options("-b", "-"), "alice+"+pod+"@127.0.0.1")...)
+			w.ok(t, folders.String(), "sftp", append(w.options("-b", "-"), "alice+"+pod+"@127.0.0.1")...)
 		} else {
 			args = append(args, "--ftp-create-dirs")
 		}
 	}
 	w.ok(t, "", "curl", args...)
-}
-
-// mkdirs makes the directories of a tree.
-func mkdirs(dir string) string {
-	var b strings.Builder
-	for i := range 20 {
-		fmt.Fprintf(&b, "mkdir %s/d%02d\n", dir, i)
-	}
-	return b.String()
 }
 
 const paramikoTree = `
