@@ -224,7 +224,7 @@ var evasions = []evasion{
 	{name: "zsh: repeat", line: `repeat 2 touch F`, dialect: syntax.Zsh},
 	{name: "zsh: anonymous function", line: `() { touch F; }`, dialect: syntax.Zsh},
 	{name: "zsh: a letter outside ASCII is part of a name", line: "$é''touch F", dialect: syntax.Zsh, hidden: true},
-	{name: "zsh: flags before no name", line: `$=touch F`, dialect: syntax.Zsh, hidden: true},
+	{name: "zsh: flags before no name", line: `$=''touch F`, dialect: syntax.Zsh, hidden: true},
 	{name: "zsh: a backslash that the quote drops", line: `$'t\ouch' F`, dialect: syntax.Zsh},
 	{name: "ksh: a backslash that the quote drops", line: `$'t\ouch' F`, dialect: syntax.POSIX, hidden: true},
 	{name: "a dollar at the end of its row", line: "touch$\\\n'' F", hidden: true},
