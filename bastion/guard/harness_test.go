@@ -359,7 +359,7 @@ func (n *node) State(context.Context) (State, error) {
 	s.Own = group == own
 	comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", group))
 	if err != nil {
-		return s, nil // a leader that has ended before the others of its group
+		return s, nil //nolint:nilerr // a leader that has ended before the others of its group
 	}
 	s.Program = strings.TrimSpace(string(comm))
 	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", group))

@@ -39,7 +39,7 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 		return ctx.Err()
 	case key == endOfFile && (!g.typed || known && !st.Canonical):
 		return g.flow()
-	case strings.TrimSpace(shown.Text) == "" && !secret && !(g.typed && g.alternate()) && (!g.typed || (key == '\r' || key == '\n') && g.pending == "" && settled && shown.Confidence == line.High):
+	case strings.TrimSpace(shown.Text) == "" && !secret && (!g.typed || !g.alternate()) && (!g.typed || (key == '\r' || key == '\n') && g.pending == "" && settled && shown.Confidence == line.High):
 		g.started("") // an empty line
 		return g.flow()
 	}
