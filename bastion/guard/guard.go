@@ -41,6 +41,8 @@ type Command struct {
 	Sure      bool // the witnesses agree
 	Unsure    bool // the text may not be what the shell gets
 	Unseen    bool // something is submitted and nobody can say what; Line is empty
+	// Typed is what the keys alone would give where the line is not certain. It may be a secret: it is judged, never kept.
+	Typed string
 }
 
 // Verdict is what shall become of a command.

@@ -244,7 +244,7 @@ func (g *Guard) awaitGate(ctx context.Context, since time.Time) error {
 	if shown.Text == "" {
 		return nil
 	}
-	c := Command{Line: shown.Text, Shell: g.o.Shell, Directory: directory, Witness: Screen, Unsure: true, Unseen: shown.Secret}
+	c := Command{Line: shown.Text, Shell: g.o.Shell, Directory: directory, Witness: Screen, Unsure: true, Unseen: shown.Secret, Typed: shown.Typed}
 	if shown.Secret {
 		c.Line = ""
 	}

@@ -191,7 +191,7 @@ func (g *Guard) viaGate(ctx context.Context, key byte) error {
 	if key != '\r' && key != '\n' && (key != operateNext || g.o.Gate.Shell() == gate.Fish) {
 		return g.flow() // the gate has every key that accepts a line
 	}
-	c := Command{Line: shown.Text, Before: continues, Shell: g.o.Shell, Directory: directory, Witness: Screen, Unsure: shown.Confidence != line.High, Unseen: shown.Secret}
+	c := Command{Line: shown.Text, Before: continues, Shell: g.o.Shell, Directory: directory, Witness: Screen, Unsure: shown.Confidence != line.High, Unseen: shown.Secret, Typed: shown.Typed}
 	// Within a paste nothing can be asked, since a shell may take all of it for text: there only a line that is sure is denied.
 	if g.o.Gate.Shell() != gate.Fish && shown.Text != "" && (!g.pasting || !c.Unsure) {
 		if v := g.o.Decide(ctx, c); v.Action == auth.Deny && !v.Incomplete {

@@ -26,11 +26,18 @@ type Judge struct {
 }
 
 // Decide judges a command. Without a trustworthy line nothing is permitted for want of evidence: what only seems
-// permitted is treated as unseen.
+// permitted is treated as unseen, and what either reading of it would be denied for is denied.
 func (j *Judge) Decide(ctx context.Context, c Command) Verdict {
 	dialect, _ := syntax.DialectOf(c.Shell)
 	l := policy.Line{Text: c.Line, Before: strings.TrimSuffix(c.Before, "\n"), Dialect: dialect, Unseen: c.Unseen, Unsure: c.Unsure, Continues: true}
 	v := j.judge(ctx, l, c.Directory)
+	if (c.Unsure || c.Unseen) && c.Typed != "" && v.Action != auth.Deny {
+		l.Text, l.Unseen = c.Typed, false
+		if w := j.judge(ctx, l, c.Directory); w.Action == auth.Deny && w.Rule != "" {
+			w.Confidence = policy.Low
+			return verdict(c.Before+c.Typed, w)
+		}
+	}
 	if c.Unsure && v.Action == auth.Allow && c.Line != "" {
 		u := j.Rules().Decide(policy.Line{Unseen: true}, policy.Facts{})
 		v.Action, v.Rule, v.Message, v.Reason, v.Confidence = u.Action, u.Rule, u.Message, "it is not certain what line was submitted", policy.Low

@@ -43,7 +43,7 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 		g.started("") // an empty line
 		return g.flow()
 	}
-	c := Command{Line: shown.Text, Shell: g.o.Shell, Witness: Screen, Sure: settled && shown.Confidence == line.High, Directory: directory}
+	c := Command{Line: shown.Text, Shell: g.o.Shell, Witness: Screen, Sure: settled && shown.Confidence == line.High, Directory: directory, Typed: shown.Typed}
 	if known {
 		c.Directory = st.Directory
 		if !st.Own {

@@ -38,6 +38,8 @@ type Line struct {
 	Confidence Confidence
 	// Secret tells that keys were typed that the terminal did not show. Text is then empty.
 	Secret bool
+	// Typed is what the keys alone give, where they give something and the screen shows otherwise or nothing.
+	Typed string
 	// Program tells that a program other than a shell seems to read the line.
 	Program bool
 }
@@ -375,6 +377,9 @@ func (t *Tracker) swallowed() bool {
 func (t *Tracker) Pending() Line {
 	if !t.edit.started {
 		return Line{Witness: Screen, Confidence: High}
+	}
+	if !t.edit.known && t.open {
+		t.findBehindPrompt()
 	}
 	n, _ := boundary(t.queue)
 	keys := t.queue

@@ -282,6 +282,9 @@ func (t *Tracker) line(r reading) Line {
 	if r.blind {
 		l.Text = ""
 	}
+	if r.sure && !r.matched {
+		l.Typed = encode(r.keys)
+	}
 	l.Program = !t.shells.looksShell(r.prompt, t.announced())
 	return l
 }

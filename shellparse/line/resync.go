@@ -7,7 +7,14 @@ import (
 
 // find looks for where a line begins whose first keys were sent before its prompt was shown: what stands before the text
 // that they give.
-func (t *Tracker) find() {
+func (t *Tracker) find() { t.findBehind(func(string) bool { return true }) }
+
+// findBehindPrompt finds it only where what stands before the text is a prompt that was seen before.
+func (t *Tracker) findBehindPrompt() {
+	t.findBehind(func(before string) bool { return t.shells.known(before, true) })
+}
+
+func (t *Tracker) findBehind(fits func(before string) bool) {
 	end := t.lastRow()
 	s := t.rowText(end)
 	for _, g := range t.guesses() {
@@ -16,7 +23,7 @@ func (t *Tracker) find() {
 			continue
 		}
 		n := matchLen(s, m.shows())
-		if n == 0 {
+		if n == 0 || !fits(s[:len(s)-n]) {
 			continue
 		}
 		e := &t.edit
