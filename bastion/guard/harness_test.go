@@ -95,7 +95,8 @@ func newWorld(t testing.TB, s setup) *world {
 		s.argv = []string{"/bin/bash"}
 	}
 	files := map[string]string{".bash_profile": prompts, ".zshrc": "PROMPT='>> '; PROMPT2='.. '; unset RPROMPT\n", ".profile": prompts,
-		".config/fish/config.fish": "function fish_prompt; echo -n '>> '; end\nfunction fish_greeting; end\n"}
+		".config/fish/config.fish":                          "function fish_prompt; echo -n '>> '; end\nfunction fish_greeting; end\n",
+		".local/share/fish/generated_completions/none.fish": ""} // else its first start reads every manual page
 	for name, text := range s.files {
 		files[name] = text
 	}

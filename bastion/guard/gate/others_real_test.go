@@ -13,7 +13,7 @@ import (
 
 var (
 	zshHome  = map[string]string{".zshrc": "PROMPT='>> '; PROMPT2='.. '; unset RPROMPT\n"}
-	fishHome = map[string]string{".config/fish/config.fish": "function fish_prompt; echo -n '>> '; end\nfunction fish_greeting; end\n"}
+	fishHome = map[string]string{".config/fish/config.fish": "function fish_prompt; echo -n '>> '; end\nfunction fish_greeting; end\n", ".local/share/fish/generated_completions/none.fish": ""}
 )
 
 type told struct {
