@@ -27,10 +27,12 @@ import (
 	"github.com/podbastion/podbastion/bastion"
 	"github.com/podbastion/podbastion/bastion/store"
 	"github.com/podbastion/podbastion/bastion/target"
+	"github.com/podbastion/podbastion/internal/atonce"
 )
 
 // The agent's SPDY library waits for up to a second after the end of a connection before it lets its goroutine go.
 func TestMain(m *testing.M) {
+	atonce.Set("4")
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/moby/spdystream.(*Connection).shutdown"))
 }
 

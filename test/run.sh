@@ -3,7 +3,7 @@
 #
 #   test/run.sh [PACKAGE…]     default ./...
 #
-# One package at a time: many tests wait for what real shells and engines do, and two cores are soon too few for both.
+# Two packages at a time, which is two cores: most tests wait for what real shells and engines do.
 #
 # PODBASTION_REAL_KEEP=1 leaves the parts running for the next run.
 set -euo pipefail
@@ -20,4 +20,4 @@ make build
 export PODBASTION_BIN=$PWD/bin
 go vet ./...
 go vet -tags real ./...
-go test -json -race -tags real -timeout 25m -p 1 "$@" | go run ./test/summary
+go test -json -race -tags real -timeout 25m -p 2 "$@" | go run ./test/summary

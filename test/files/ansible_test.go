@@ -108,6 +108,7 @@ func (w *world) play(t *testing.T, tree string, x setting) {
 // Every module once, and every way in which files travel, with pipelining and without. All modules in every setting take
 // a quarter of an hour: that is TestAnsibleInEverySetting.
 func TestAnsible(t *testing.T) {
+	t.Parallel()
 	w, tree := newAnsible(t)
 	t.Run("playbook", func(t *testing.T) {
 		for _, x := range []setting{{"smart", "True", true}, {"sftp", "False", false}, {"scp", "True", false}, {"piped", "False", false}} {

@@ -94,6 +94,7 @@ var slow = []string{"-l", "8192"}
 var bothProtocols = map[string][]string{"sftp": nil, "scp": {"-O"}}
 
 func TestFullDisk(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.pod(t, "full", "podbastion/static:test", "--tmpfs", "/small:size=2m")
 	w.serve(t)
@@ -116,34 +117,39 @@ func TestFullDisk(t *testing.T) {
 }
 
 func TestChangedWhileRead(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.pod(t, "bash", "podbastion/bash:test")
 	w.serve(t)
 	for name, option := range bothProtocols {
 		for change, size := range map[string]int64{"grown": 9 << 20, "cut": 2 << 20} {
-			path := "/" + name + "-" + change
-			file, got := w.inside(t, "bash", path), w.path(name+change)
-			whole := "6000000"
-			if change == "cut" {
-				whole = "40000000" // more than can be on the way when it is cut
-			}
-			w.ok(t, "", "sh", "-c", "head -c "+whole+" /dev/urandom > "+file)
-			c := w.start(t, "scp", append(append(w.options(slow...), option...), "alice+bash@127.0.0.1:"+path, got)...)
-			until(t, "the download is under way", holds(got, 200<<10))
-			must(t, os.Truncate(file, size))
-			if change == "cut" && name == "scp" {
-				c.failed(t) // it was promised more
-			} else {
-				<-c.ended // how long the file was is not in SFTP
-			}
-			w.log.find(t, path+" is not told as whole", func(e audit.Event) bool {
-				return e.Type == audit.FileRead && e.Path == path && e.Outcome == "partial" && e.Reason != ""
+			t.Run(name+" "+change, func(t *testing.T) {
+				t.Parallel()
+				path := "/" + name + "-" + change
+				file, got := w.inside(t, "bash", path), w.path(name+change)
+				whole := "6000000"
+				if change == "cut" {
+					whole = "40000000" // more than can be on the way when it is cut
+				}
+				w.ok(t, "", "sh", "-c", "head -c "+whole+" /dev/urandom > "+file)
+				c := w.start(t, "scp", append(append(w.options(slow...), option...), "alice+bash@127.0.0.1:"+path, got)...)
+				until(t, "the download is under way", holds(got, 200<<10))
+				must(t, os.Truncate(file, size))
+				if change == "cut" && name == "scp" {
+					c.failed(t) // it was promised more
+				} else {
+					<-c.ended // how long the file was is not in SFTP
+				}
+				w.log.find(t, path+" is not told as whole", func(e audit.Event) bool {
+					return e.Type == audit.FileRead && e.Path == path && e.Outcome == "partial" && e.Reason != ""
+				})
 			})
 		}
 	}
 }
 
 func TestContainerDies(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for name := range bothProtocols {
 		w.pod(t, name, "podbastion/bash:test")
@@ -195,6 +201,7 @@ func TestClientStops(t *testing.T) {
 
 // A role that permits less ends the transfers under it, one that permits more does not.
 func TestRulesTakenAway(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.pod(t, "static", "podbastion/static:test", "--tmpfs", "/tmp")
 	w.serve(t)

@@ -102,6 +102,7 @@ func started(t *testing.T) *world {
 }
 
 func TestOpenSSH(t *testing.T) {
+	t.Parallel()
 	w := started(t)
 	simple := w.tree(t, "plain", 100, plain...)
 	w.ok(t, "", "scp", append(w.options("-O", "-rp"), simple, "alice+bash@127.0.0.1:/t-scpo")...)

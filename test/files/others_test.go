@@ -12,6 +12,7 @@ import (
 )
 
 func TestPuTTY(t *testing.T) {
+	t.Parallel()
 	w := started(t)
 	src := w.tree(t, "src", 50, plain...)
 	options := w.putty(t)
@@ -32,6 +33,7 @@ func (w *world) file(t testing.TB, name, text string) string {
 }
 
 func TestCurl(t *testing.T) {
+	t.Parallel()
 	w := started(t)
 	src := w.tree(t, "src", 5, plain...)
 	for _, scheme := range []string{"sftp", "scp"} {
@@ -58,6 +60,7 @@ func TestCurl(t *testing.T) {
 }
 
 func TestParamiko(t *testing.T) {
+	t.Parallel()
 	w := started(t)
 	src := w.tree(t, "src", 5, plain...)
 	script := `
@@ -107,6 +110,7 @@ func (w *world) sshfsOptions() []string {
 }
 
 func TestSSHFS(t *testing.T) {
+	t.Parallel()
 	w := started(t)
 	src := w.tree(t, "src", 100)
 	must(t, os.Remove(src+"/odd/link")) // some kernels of virtual machines cannot read links over FUSE, whoever serves
@@ -137,6 +141,7 @@ func (w *world) rsync(t testing.TB, args ...string) (string, int) {
 }
 
 func TestRsync(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.pod(t, "tools", "podbastion/ansible:test")
 	w.pod(t, "ash", "podbastion/ash:test")

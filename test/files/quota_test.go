@@ -30,6 +30,7 @@ func (w *world) quota(t testing.TB) string {
 
 // TestQuota has uploads meet a quota, while there is room on the disk.
 func TestQuota(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	limited := w.quota(t)
 	w.pod(t, "root", "podbastion/static:test", "-v", limited+":/limited")

@@ -11,6 +11,7 @@ import (
 )
 
 func TestRolesAndEvents(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.pod(t, "static", "podbastion/static:test", "--tmpfs", "/tmp")
 	w.serve(t)

@@ -96,6 +96,7 @@ type place struct {
 
 // TestTrees has every client copy a thousand files and odd names both ways, and fewer into every kind of container.
 func TestTrees(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.pod(t, "bash", "podbastion/bash:test")
 	w.pod(t, "ash", "podbastion/ash:test")

@@ -1,13 +1,15 @@
 // Command summary reads `go test -json` on its standard input, writes what failed and one line a package, and closes
-// with the number of tests. It fails when a test failed, when none ran, and when one was skipped: nothing is left out quietly.
+// with the tests that took longest and the number of tests. It fails when a test failed, when none ran, and when one was skipped: nothing is left out quietly.
 package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -29,7 +31,20 @@ type report struct {
 	output                  map[key][]string
 	passed, failed, skipped int
 	packagesFailed          int
+	slow                    []slow
 }
+
+// slow is a test that the others wait for.
+type slow struct {
+	key
+	seconds float64
+}
+
+// What is listed of slow tests.
+const (
+	slowSeconds = 15
+	slowMost    = 20
+)
 
 func main() {
 	r := report{out: os.Stdout, output: map[key][]string{}}
@@ -86,6 +101,9 @@ func (r *report) end(k key, e event) {
 		delete(r.output, k)
 		return
 	}
+	if e.Elapsed >= slowSeconds && !strings.Contains(k.test, "/") {
+		r.slow = append(r.slow, slow{k, e.Elapsed})
+	}
 	switch e.Action {
 	case "pass":
 		r.passed++
@@ -116,6 +134,10 @@ func (r *report) unfinished(pkg string) {
 }
 
 func (r *report) close() int {
+	slices.SortFunc(r.slow, func(a, b slow) int { return cmp.Compare(b.seconds, a.seconds) })
+	for _, s := range r.slow[:min(len(r.slow), slowMost)] {
+		fmt.Fprintf(r.out, "slow  %s %s  %.0fs\n", s.pkg, s.test, s.seconds)
+	}
 	fmt.Fprintf(r.out, "%d passed, %d failed, %d skipped\n", r.passed, r.failed, r.skipped)
 	if r.failed > 0 || r.packagesFailed > 0 || r.skipped > 0 || r.passed == 0 {
 		return 1
