@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -12,7 +11,8 @@ import (
 )
 
 // TerminalProtocol is what a connection is upgraded to on which a terminal's state is asked for again and again: the
-// client writes a line "?", the agent answers with a line of JSON, either the state or {"error": "…"}.
+// client writes a line "?", the agent answers with a line of JSON, either the state or {"error": "…"}. To a line "alone?"
+// it answers {"alone": true}, or false: whether nobody but the reader can be writing to the terminal.
 const TerminalProtocol = "podbastion-terminal/1"
 
 const (
@@ -34,16 +34,15 @@ func (s *Server) terminal(w http.ResponseWriter, r *http.Request) {
 		watchTerminal(w, r, live)
 	default:
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(terminalLine(live)) // a peer that is gone needs no answer
+		_, _ = w.Write(answerLine(proc.ReadTerminal(live.root))) // a peer that is gone needs no answer
 	}
 }
 
-// terminalLine is one answer.
-func terminalLine(live *session) []byte {
-	t, err := proc.ReadTerminal(live.root)
+// answerLine is one answer.
+func answerLine(v any, err error) []byte {
 	var line []byte
 	if err == nil {
-		line, err = json.Marshal(t)
+		line, err = json.Marshal(v)
 	}
 	if err != nil {
 		line, _ = json.Marshal(struct { // a string does not fail
@@ -69,16 +68,22 @@ func answerTerminal(w http.ResponseWriter, live *session) {
 		if _, err := conn.Write(answer); err != nil {
 			return
 		}
-		if !asked(buf.Reader) {
+		question, err := buf.ReadSlice('\n')
+		if err != nil {
 			return
 		}
-		answer = terminalLine(live)
+		switch string(question) {
+		case "?\n":
+			answer = answerLine(proc.ReadTerminal(live.root))
+		case "alone?\n":
+			alone, err := proc.Alone(live.root)
+			answer = answerLine(struct {
+				Alone bool `json:"alone"`
+			}{alone}, err)
+		default:
+			return
+		}
 	}
-}
-
-func asked(r *bufio.Reader) bool {
-	line, err := r.ReadSlice('\n')
-	return err == nil && string(line) == "?\n"
 }
 
 func watchTerminal(w http.ResponseWriter, r *http.Request, live *session) {
@@ -88,7 +93,7 @@ func watchTerminal(w http.ResponseWriter, r *http.Request, live *session) {
 	defer tick.Stop()
 	last := ""
 	for {
-		if line := terminalLine(live); string(line) != last {
+		if line := answerLine(proc.ReadTerminal(live.root)); string(line) != last {
 			last = string(line)
 			_ = out.SetWriteDeadline(time.Now().Add(answerWait))
 			if _, err := w.Write(line); err != nil || out.Flush() != nil {

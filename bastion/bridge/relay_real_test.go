@@ -78,6 +78,9 @@ func TestTerminalStateBehindRelays(t *testing.T) {
 					t.Fatal(err)
 				}
 				expectState(t, c, s.name, s.want)
+				if s.want == bash || s.want == dash {
+					expectAlone(t, c, s.name, name != "tmux") // which draws what others write
+				}
 			}
 		})
 	}

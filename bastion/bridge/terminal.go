@@ -41,6 +41,9 @@ type TerminalConn interface {
 	// State asks the node now. Questions are answered one after the other. After an error that is not the context's the
 	// connection is of no more use.
 	State(ctx context.Context) (TerminalState, error)
+	// Alone asks whether nobody but the reader, and those that wait for it, can be writing to the terminal. It takes the
+	// node longer.
+	Alone(ctx context.Context) (bool, error)
 	Close() error
 }
 
@@ -87,12 +90,25 @@ type terminalConn struct {
 }
 
 func (t *terminalConn) State(ctx context.Context) (TerminalState, error) {
+	a, err := t.ask(ctx, "?\n")
+	if err != nil {
+		return TerminalState{}, err
+	}
+	return a.TerminalState, nil
+}
+
+func (t *terminalConn) Alone(ctx context.Context) (bool, error) {
+	a, err := t.ask(ctx, "alone?\n")
+	return a.Alone, err
+}
+
+func (t *terminalConn) ask(ctx context.Context, question string) (terminalAnswer, error) {
 	select {
 	case t.turn <- struct{}{}:
 	case <-ctx.Done():
-		return TerminalState{}, ctx.Err()
+		return terminalAnswer{}, ctx.Err()
 	}
-	go t.exchange() // ends with the answer or with the connection
+	go t.exchange(question) // ends with the answer or with the connection
 	select {
 	case a := <-t.answers:
 		<-t.turn
@@ -103,12 +119,12 @@ func (t *terminalConn) State(ctx context.Context) (TerminalState, error) {
 			<-t.answers
 			<-t.turn
 		}()
-		return TerminalState{}, ctx.Err()
+		return terminalAnswer{}, ctx.Err()
 	}
 }
 
-func (t *terminalConn) exchange() {
-	if _, err := t.rw.Write([]byte("?\n")); err != nil {
+func (t *terminalConn) exchange(question string) {
+	if _, err := io.WriteString(t.rw, question); err != nil {
 		t.answers <- answer{nil, err}
 		return
 	}
@@ -116,21 +132,23 @@ func (t *terminalConn) exchange() {
 	t.answers <- answer{bytes.Clone(line), err}
 }
 
-func parseTerminal(a answer) (TerminalState, error) {
+type terminalAnswer struct {
+	TerminalState
+	Alone bool   `json:"alone"`
+	Error string `json:"error"`
+}
+
+func parseTerminal(a answer) (s terminalAnswer, err error) {
 	if a.err != nil {
-		return TerminalState{}, fmt.Errorf("%w: %w", ErrNoTerminal, a.err)
-	}
-	var s struct {
-		TerminalState
-		Error string `json:"error"`
+		return s, fmt.Errorf("%w: %w", ErrNoTerminal, a.err)
 	}
 	if err := json.Unmarshal(a.line, &s); err != nil {
-		return TerminalState{}, fmt.Errorf("%w: %w", ErrNoTerminal, err)
+		return s, fmt.Errorf("%w: %w", ErrNoTerminal, err)
 	}
 	if s.Error != "" {
-		return TerminalState{}, fmt.Errorf("%w: %q", ErrNoTerminal, s.Error)
+		return s, fmt.Errorf("%w: %q", ErrNoTerminal, s.Error)
 	}
-	return s.TerminalState, nil
+	return s, nil
 }
 
 func (t *terminalConn) Close() error {

@@ -94,6 +94,66 @@ func expectState(t *testing.T, c bridge.TerminalConn, name string, want bridge.T
 	t.Fatalf("%s: got %+v, want %+v", name, got, want)
 }
 
+func expectAlone(t *testing.T, c bridge.TerminalConn, name string, want bool) {
+	t.Helper()
+	var got bool
+	var err error
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+		if got, err = c.Alone(t.Context()); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if got == want {
+			return
+		}
+	}
+	t.Errorf("%s: alone is %v", name, got)
+}
+
+// Whoever else has the terminal open could write what a completion is thought to have put in.
+func TestAlone(t *testing.T) {
+	a := agenttest.Start(t)
+	p, c := shell(t, a, newBridge(t, a))
+	prompt := bridge.TerminalState{ShellForeground: true, Reading: true, Command: "bash"}
+	nested := prompt
+	nested.Nested = true
+	for _, step := range []struct {
+		name, keys string
+		state      bridge.TerminalState
+		want       bool
+	}{
+		{"prompt", "", prompt, true},
+		{"job in the background", "sleep 1000 &\r", prompt, false},
+		{"its end", "kill %1; wait\r", prompt, true},
+		{"orphan", "(sleep 1000 & echo $! >pid)\r", prompt, false},
+		{"its end", "kill $(cat pid)\r", prompt, true},
+		{"session of its own", "setsid sleep 1000 & p=$!\r", prompt, false},
+		{"its end", "kill $p; wait\r", prompt, true},
+		{"job that has let go of the terminal", "sleep 1000 </dev/null >/dev/null 2>&1 & p=$!\r", prompt, true},
+		{"only its errors", "kill $p; wait; sleep 1000 </dev/null >/dev/null & p=$!\r", prompt, false},
+		{"its end", "kill $p; wait\r", prompt, true},
+		{"nested shell", "bash --norc -i\r", nested, true},
+		{"and its job", "sleep 1000 & p=$!\r", nested, false},
+		{"its end", "kill $p; wait\r", nested, true},
+		{"pipeline", "cat | cat\r", bridge.TerminalState{Echo: true, Canonical: true, Reading: true, Command: "cat"}, false},
+	} {
+		if _, err := io.WriteString(p.Stdin(), step.keys); err != nil {
+			t.Fatal(err)
+		}
+		expectState(t, c, step.name, step.state)
+		expectAlone(t, c, step.name, step.want)
+	}
+}
+
+func BenchmarkAlone(b *testing.B) {
+	a := agenttest.Start(b)
+	_, c := shell(b, a, newBridge(b, a))
+	for b.Loop() {
+		if _, err := c.Alone(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func TestTerminalEndsWithItsSession(t *testing.T) {
 	a := agenttest.Start(t)
 	p, c := shell(t, a, newBridge(t, a))

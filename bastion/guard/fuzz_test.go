@@ -38,6 +38,8 @@ func (s *plainShell) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+func (s *plainShell) Alone(context.Context) (bool, error) { return true, nil }
+
 func (s *plainShell) State(context.Context) (State, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

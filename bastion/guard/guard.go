@@ -74,6 +74,8 @@ type State struct {
 // Terminal tells the state now.
 type Terminal interface {
 	State(ctx context.Context) (State, error)
+	// Alone tells that nobody but the reader can be writing to it.
+	Alone(ctx context.Context) (bool, error)
 }
 
 // Options composes a Guard.
@@ -135,6 +137,8 @@ type Guard struct {
 
 	// Run's own.
 	typed     bool // text was forwarded since the last submit key
+	completes bool // a completion was asked for since
+	alone     bool // and nobody else could write to the terminal each time
 	previous  byte // the newest forwarded key
 	magic     int  // how much of the gate's key prefix the client has sent
 	paste     int  // how much of a paste's mark was forwarded

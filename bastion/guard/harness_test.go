@@ -369,6 +369,30 @@ func (n *node) State(context.Context) (State, error) {
 	return s, nil
 }
 
+// Alone looks for other programs that have the terminal open, which is enough for a shell that has started none.
+func (n *node) Alone(context.Context) (bool, error) {
+	name, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/0", n.pid))
+	if err != nil {
+		return false, err
+	}
+	all, err := os.ReadDir("/proc")
+	if err != nil {
+		return false, err
+	}
+	for _, p := range all {
+		pid, err := strconv.Atoi(p.Name())
+		if err != nil || pid == n.pid || pid == os.Getpid() {
+			continue
+		}
+		for _, fd := range []string{"0", "1", "2", "255"} {
+			if to, err := os.Readlink("/proc/" + p.Name() + "/fd/" + fd); err == nil && to == name {
+				return false, nil
+			}
+		}
+	}
+	return true, nil
+}
+
 // ignoresStop tells an interactive shell from one that runs a script: it ignores SIGTTIN, SIGTTOU and SIGTSTP or
 // handles them.
 func ignoresStop(status string) bool {

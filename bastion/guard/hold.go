@@ -159,9 +159,24 @@ func (g *Guard) text(p []byte) error {
 	if len(out) == 0 {
 		return nil
 	}
-	g.typed = true
 	g.look()
+	if bytes.IndexByte(out, '\t') >= 0 && !g.gated() {
+		g.alone = g.isAlone() && (g.alone || !g.completes)
+		g.completes = true
+	}
+	g.typed = true
 	return g.send(out)
+}
+
+// isAlone tells that only the shell can write to the terminal, as far as the node knows.
+func (g *Guard) isAlone() bool {
+	if g.o.Terminal == nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), stateTime)
+	defer cancel()
+	alone, err := g.o.Terminal.Alone(ctx)
+	return alone && err == nil
 }
 
 // look tells the line model who has the terminal while the screen looks like a program's, which anybody can print.
@@ -291,7 +306,7 @@ func (g *Guard) release(mark int) error {
 	g.consume(1)
 	g.mu.Unlock()
 	g.noteKey(key)
-	g.typed = false
+	g.typed, g.completes = false, false
 	return g.write([]byte{key}, true)
 }
 

@@ -19,7 +19,7 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 	}
 	g.mu.Lock()
 	shown := g.tracker.Pending()
-	if shown.Confidence != line.High || shown.Secret {
+	if shown.Confidence != line.High && !shown.Completed || shown.Secret {
 		before := g.outputs // perhaps the echo is only late
 		g.mu.Unlock()
 		for began := time.Now(); time.Since(began) < settleTime && g.await(ctx, againTime, func() bool { return g.outputs != before || g.interrupts != mark }) && g.mark() == mark && ctx.Err() == nil; {
@@ -33,6 +33,9 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 	prompt := g.promptText()
 	directory := g.hook.directory
 	g.mu.Unlock()
+	if shown.Completed && g.completes && g.alone && g.isAlone() {
+		shown.Confidence = line.High // nobody can have written what the completion is said to have put in
+	}
 	secret := shown.Secret || known && !st.Echo && st.Canonical
 	switch {
 	case g.mark() != mark || ctx.Err() != nil:

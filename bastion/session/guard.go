@@ -252,6 +252,19 @@ func (t *terminal) State(ctx context.Context) (guard.State, error) {
 	}, nil
 }
 
+// Alone implements guard.Terminal.
+func (t *terminal) Alone(ctx context.Context) (bool, error) {
+	conn, err := t.connect(ctx)
+	if err != nil {
+		return false, err
+	}
+	alone, err := conn.Alone(ctx)
+	if err != nil && ctx.Err() == nil {
+		t.drop(conn)
+	}
+	return alone, err
+}
+
 func (t *terminal) connect(ctx context.Context) (bridge.TerminalConn, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

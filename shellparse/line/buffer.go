@@ -14,6 +14,9 @@ type buffer struct {
 
 const rawByte = 0xDC00
 
+// hole stands for what an editor put in by itself: one character, whatever it was.
+const hole = rawByte + 0x200
+
 // maxText bounds what any model holds.
 const maxText = 64 << 10
 

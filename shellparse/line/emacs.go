@@ -8,6 +8,9 @@ import (
 
 // stepEmacs takes one key as the emacs modes of the shells do.
 func (m *model) stepEmacs(keys []byte) int {
+	if m.holes > 0 && !m.plain(keys[0]) {
+		m.opaque = true
+	}
 	killing, yanked := m.killing, m.yanked
 	m.killing = false
 	if n, final, params := sequence(keys); n > 0 {
@@ -48,6 +51,29 @@ func (m *model) stepEmacs(keys []byte) int {
 		m.killing = false
 	}
 	return n + extra
+}
+
+// plain tells keys that do the same whatever was completed before them.
+func (m *model) plain(b byte) bool {
+	switch {
+	case b >= 0x20 && b != 0x7f, b == '\t':
+		return m.pos == len(m.text)
+	case b == 0x05:
+		return true
+	case b == 0x08, b == 0x7f:
+		return m.pos > 0
+	}
+	return false
+}
+
+// complete is the key that has the editor put something in at the cursor.
+func (m *model) complete() {
+	m.sure = false
+	if m.kind == readline || m.kind == busybox {
+		m.save()
+		m.insert(hole)
+		m.holes++
+	}
 }
 
 func (m *model) selfInsert(r rune) {
@@ -104,10 +130,12 @@ func (m *model) control(b byte, more []byte) int {
 	case 0x06:
 		m.move(m.pos + m.count())
 	case 0x08, 0x7f:
-		if n := min(m.count(), m.pos); n > 0 {
+		if n := min(m.count(), m.pos); n > 0 && m.text[m.pos-1] != hole { // what was completed becomes shorter, or is none
 			m.save()
 			m.cut(m.pos-n, m.pos)
 		}
+	case '\t':
+		m.complete()
 	case 0x0b:
 		m.kill(m.pos, m.end())
 	case 0x0c, 0x07, 0x11, 0x13:

@@ -40,6 +40,9 @@ type Line struct {
 	Secret bool
 	// Typed is what the keys alone give, where they give something and the screen shows otherwise or nothing.
 	Typed string
+	// Completed tells that the line is certain if nobody but the shell has written to the terminal since a completion: the
+	// screen alone shows what that put in. Confidence is then low.
+	Completed bool
 	// Program tells that a program other than a shell seems to read the line.
 	Program bool
 }
@@ -115,7 +118,8 @@ type edit struct {
 	entered   bool     // an accepting key was taken over with the text
 	open      bool     // an editor that switches modes was reading when it began
 	wrapped   bool     // its prompt's row continues the one above
-	before    string   // all that stood before the text on its row: the prompt, and what was left there
+	completed completion
+	before    string // all that stood before the text on its row: the prompt, and what was left there
 }
 
 type lastFeed struct {
@@ -148,6 +152,7 @@ func (t *Tracker) Output(p []byte) {
 	t.edit.output = true
 	t.lookForFish(p)
 	t.answered = true
+	t.edit.completed.drawn(p)
 	t.output = p
 	_, _ = t.screen.Write(p) // never fails
 	if t.open {
@@ -237,8 +242,10 @@ func (t *Tracker) key(b byte) {
 	t.queue = append(t.queue, b)
 	t.answered = false
 	switch b {
+	case '\t':
+		t.edit.completed.keys++
 	case '\r', '\n', 0x0f, 0x03:
-		t.edit.enter = t.clock
+		t.edit.enter, t.edit.completed.over = t.clock, true
 		t.edit.output = false
 	default:
 		t.edit.settled = false

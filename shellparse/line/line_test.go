@@ -161,20 +161,45 @@ func FuzzTracker(f *testing.F) {
 	})
 }
 
-// What completion adds is known from the screen alone, and not for certain. Its blank at the end shows by the cursor.
-func TestCompletedBusybox(t *testing.T) {
-	for _, prompt := range []string{"/ $ ", "\x1b[1;35m/tmp\x1b[0m\r\n$ "} {
+// What completion adds is known from the screen alone, and never where anything else can have been drawn by it. Its blank
+// at the end shows by the cursor.
+func TestCompleted(t *testing.T) {
+	const bash, ash = on + "$ ", "/ $ "
+	for _, tt := range []struct {
+		name, prompt string
+		steps        []string
+		want         string
+		how          string
+	}{
+		{"ash", ash, []string{">cat /etc/hostn", "cat /etc/hostn", ">\t", "\r/ $ cat /etc/hostname \x1b[J"}, "cat /etc/hostname ", "completed"},
+		{"ash, a prompt of two rows", "\x1b[1;35m/tmp\x1b[0m\r\n$ ", []string{">cat /etc/hostn", "cat /etc/hostn", ">\t", "\r$ cat /etc/hostname \x1b[J"}, "cat /etc/hostname ", "completed"},
+		{"ash, and more", ash, []string{">cat ho", "cat ho", ">\tx", "\r/ $ cat hostname \x1b[Jx"}, "cat hostname x", "completed"},
+		{"ash, nothing fits", ash, []string{">cat zz", "cat zz", ">\t", "\a", ">q", "q"}, "cat zzq", "known"},
+		{"ash, twice", ash, []string{">c", "c", ">\t", "\r/ $ cat \x1b[J", ">ho", "ho", ">\t", "\r/ $ cat hostname \x1b[J"}, "cat hostname ", "completed"},
+		{"ash, erased again", ash, []string{">cat ho", "cat ho", ">\t\x7f\x7f", "\r/ $ cat hostname \x1b[J\b \b\b \b"}, "cat hostnam", "completed"},
+		{"ash, a name of two rows", ash, []string{">cat a", "cat a", ">\t", "\r/ $ cat a\ntouch\tF\x1b[J"}, "", "unknown"},
+		{"ash, a name that draws another line", ash, []string{">cat a", "cat a", ">\t", "\r/ $ cat a\r/ $ cat b\x1b[J"}, "cat b", "unknown"},
+		{"ash, a name that moves up", ash, []string{">cat a", "cat a", ">\t", "\r/ $ cat a\x1b[A\x1b[B\x1b[J"}, "", "unknown"},
+		{"ash, a title", ash, []string{">cat a", "cat a", ">\t", "\r/ $ cat a\x1b]0;x\a\x1b[J"}, "cat a", "unknown"},
+		{"ash, home and then more", ash, []string{">cat ho", "cat ho", ">\t", "\r/ $ cat hostname \x1b[J", ">\x01x", "\r/ $ xcat hostname \x1b[J"}, "xcat hostname ", "unknown"},
+		{"ash, nothing fits within a word", ash, []string{">t", "t", ">\t", "\a", ">ouch F", "ouch F"}, "touch F", "known"},
+		{"kernel", ash, []string{">cat a", "cat a", ">\tb", "\tb"}, "cat a\tb", "known"},
+		{"bash", bash, []string{">cat /etc/hostn", "cat /etc/hostn", ">\t", "ame "}, "cat /etc/hostname ", "completed"},
+		{"bash, with a list", bash, []string{">cat h", "cat h", ">\t\t", "\aost\a\r\nhostname  hosts\r\n$ cat host", ">s", "s"}, "cat hosts", "completed"},
+		{"bash, in the middle", bash, []string{">cat ho x\x1b[D\x1b[D", "cat ho x\b\b", ">\t", "\x1b[6@stname"}, "cat hostname x", "completed"},
+		{"bash, not what was typed", bash, []string{">cat ho", "cat ho", ">\t", "\r$ rm ho\x1b[K"}, "rm ho", "unknown"},
+	} {
 		tr := New(tty.Size{Cols: 80, Rows: 24}, Options{})
-		tr.Output([]byte("\r\n" + prompt + "\x1b[6n"))
-		tr.Keys([]byte("\x1b[24;3R"))
-		for _, c := range "cat /etc/hostn" {
-			tr.Keys([]byte(string(c)))
-			tr.Output([]byte(string(c)))
+		play(tr, append([]string{tt.prompt}, tt.steps...)...)
+		got, how := tr.Pending(), "unknown"
+		switch {
+		case got.Completed && got.Confidence == Low:
+			how = "completed"
+		case got.Confidence == High:
+			how = "known"
 		}
-		tr.Keys([]byte("\t"))
-		tr.Output([]byte("\r" + prompt[strings.LastIndexByte(prompt, '\n')+1:] + "cat /etc/hostname \x1b[J"))
-		if got := tr.Pending(); got.Text != "cat /etc/hostname " || got.Confidence != Low {
-			t.Errorf("after %q: %+v", prompt, got)
+		if tt.want != "" && got.Text != tt.want || how != tt.how {
+			t.Errorf("%s: %s %+v, want %q, %s", tt.name, how, got, tt.want, tt.how)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package line
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -36,6 +37,9 @@ func matchPrefix(text []rune, s string) int {
 			}
 			for n < 8 && i+n < len(s) && s[i+n] == ' ' {
 				n++
+			}
+			if n == 0 && i < len(s) {
+				return -1 // it is at least a column wide
 			}
 			i += n
 			continue
@@ -75,6 +79,37 @@ func matchPrefix(text []rune, s string) int {
 func matches(text []rune, s string) bool {
 	n := matchPrefix(text, s)
 	return n >= 0 && strings.TrimRight(s[n:], " ") == ""
+}
+
+// filled is the text with its holes filled by what is shown there. What was put in stands on the text's own rows.
+func filled(text []rune, s string) ([]rune, bool) {
+	var out []rune
+	rest := strings.TrimRight(s, " ")
+	if strings.ContainsAny(rest, "\n\x00") {
+		return nil, false
+	}
+	for first := true; ; first = false {
+		i := slices.Index(text, hole)
+		part := text
+		if i >= 0 {
+			part = text[:i]
+		}
+		switch at := strings.Index(rest, encode(part)); {
+		case i < 0: // the last part ends the line
+			n := 0
+			if len(part) > 0 {
+				if n = matchLen(rest, part); n == 0 && strings.TrimSpace(encode(part)) != "" {
+					return nil, false
+				}
+			}
+			return append(append(out, decode([]byte(rest[:len(rest)-n]))...), part...), true
+		case at < 0, first && at > 0:
+			return nil, false
+		default:
+			out = append(out, decode([]byte(rest[:at+len(encode(part))]))...)
+			rest, text = rest[at+len(encode(part)):], text[i+1:]
+		}
+	}
 }
 
 // matchLen is how many bytes at the end of s show the text.

@@ -13,6 +13,9 @@ type model struct {
 	// sure is false once a key came whose effect the keys alone do not tell: completion, history, searches, bindings.
 	sure bool
 
+	holes  int  // how often the editor completed something
+	opaque bool // and then a key came whose effect depends on what that was
+
 	mark    int
 	kills   [][]rune
 	yanked  int // length of the last yank, for yank-pop

@@ -36,7 +36,7 @@ func TestModels(t *testing.T) {
 		{"search", readline, false, "axbx\x01\x1dx\x04", "abx", true},
 		{"region", readline, false, "one two\x01\x00" + esc + "f\x18\x18X", "Xone two", true},
 		{"blanks", readline, false, "a    b\x02" + esc + "\\", "ab", true},
-		{"completion is not known", readline, false, "ls \t", "ls ", false},
+		{"completion is not known", readline, false, "ls \t", "ls \ufffd", false},
 		{"history is not known", readline, false, esc + "[A", "", false},
 		{"search is not known", readline, false, "\x12ls", "ls", false},
 		{"paste", readline, false, "a " + pasteStart + "b\rc\x01" + pasteEnd + "d", "a b\nc\x01d", true},

@@ -7,17 +7,18 @@ import (
 
 // A reading is one reconstruction of a line.
 type reading struct {
-	text    string
-	seen    string // what the screen shows
-	keys    []rune // what the preferred model of the keys gives
-	prompt  string
-	sure    bool // the keys alone tell the text
-	matched bool // screen and keys agree
-	blind   bool // keys were typed and the screen shows none of them
-	row     int  // its last row
-	part    bool // the screen shows a part of what the keys give
-	spoilt  bool // the prompt is not where it was
-	pending bool // the editor has not shown the end of the line yet
+	text      string
+	seen      string // what the screen shows
+	keys      []rune // what the preferred model of the keys gives
+	prompt    string
+	sure      bool // the keys alone tell the text
+	matched   bool // screen and keys agree
+	blind     bool // keys were typed and the screen shows none of them
+	row       int  // its last row
+	part      bool // the screen shows a part of what the keys give
+	spoilt    bool // the prompt is not where it was
+	completed bool // all agrees but for what the editor completed, which only the screen shows
+	pending   bool // the editor has not shown the end of the line yet
 }
 
 // replay runs one model over keys, from what was taken over from the screen.
@@ -107,6 +108,9 @@ func (t *Tracker) readHere(keys []byte, end int, pending bool) reading {
 			return x
 		}
 	}
+	if pending && intact && t.completed(&r, models) {
+		return r
+	}
 	t.choose(&r, models)
 	return r
 }
@@ -130,7 +134,7 @@ func (t *Tracker) models(keys []byte) []*model {
 // agree looks for a model that gives what the screen shows.
 func (t *Tracker) agree(r *reading, models []*model) bool {
 	for _, m := range models {
-		if !m.fits(r.seen) {
+		if !t.edit.completed.allows(m.kind, t.open) || !m.fits(r.seen) {
 			continue
 		}
 		t.kind, t.vi, t.kills = m.kind, m.vi, m.kills
@@ -139,6 +143,28 @@ func (t *Tracker) agree(r *reading, models []*model) bool {
 		if m.kind == cooked && !t.kernel {
 			t.kernel = !slices.ContainsFunc(models, func(o *model) bool { return o.kind == readline && !o.vi && matches(o.text, r.seen) })
 		}
+		return true
+	}
+	return false
+}
+
+// completed looks for a model that gives what the screen shows but for what the editor completed, which the screen
+// alone tells. It is believed where nothing else was written since the key for it.
+func (t *Tracker) completed(r *reading, models []*model) bool {
+	if t.edit.completed.keys == 0 || !t.edit.completed.honest(t.open) {
+		return false
+	}
+	for _, m := range models {
+		if m.holes == 0 || m.opaque {
+			continue
+		}
+		text, ok := filled(m.text, r.seen)
+		if !ok {
+			continue
+		}
+		t.kind, t.vi, t.kills = m.kind, m.vi, m.kills
+		r.keys, r.text, r.completed = text, encode(text), true
+		t.blanks(r)
 		return true
 	}
 	return false
@@ -158,11 +184,8 @@ func (t *Tracker) choose(r *reading, models []*model) {
 	}
 	r.text = strings.ReplaceAll(r.seen, string(rune(maybeBlank)), "")
 	if !r.sure || len(r.keys) == 0 {
-		if r.pending { // blanks at the end do not show, but the cursor is behind them
-			start, _ := t.locate(r.row)
-			if before := t.rawTo(start, t.screen.Cursor()); strings.TrimRight(before, " ") == r.text {
-				r.text = before
-			}
+		if r.pending {
+			t.blanks(r)
 		}
 		return
 	}
@@ -182,6 +205,14 @@ func (t *Tracker) choose(r *reading, models []*model) {
 		if similarity(r.keys, r.seen) > 0.6 {
 			r.text = typed
 		}
+	}
+}
+
+// blanks adds the blanks at the end: they do not show, but the cursor is behind them.
+func (t *Tracker) blanks(r *reading) {
+	start, _ := t.locate(r.row)
+	if before := t.rawTo(start, t.screen.Cursor()); strings.TrimRight(before, " ") == r.text {
+		r.text = before
 	}
 }
 
@@ -275,7 +306,7 @@ func (t *Tracker) behindPrompt(s string, keys []byte) (reading, int) {
 
 // line makes a Line of a reading.
 func (t *Tracker) line(r reading) Line {
-	l := Line{Text: r.text, Witness: Screen, Confidence: Low, Secret: r.blind}
+	l := Line{Text: r.text, Witness: Screen, Confidence: Low, Secret: r.blind, Completed: r.completed}
 	if r.matched {
 		l.Confidence = High
 	}
