@@ -291,7 +291,7 @@ func TestMemoryIsFlat(t *testing.T) {
 	w := newWorld(t)
 	w.pod(t, "bash", "podbastion/bash:test")
 	w.serve(t)
-	const small, large = 64 << 20, 1 << 30
+	const small, large = 32 << 20, 256 << 20
 	for name, option := range bothProtocols {
 		var helper, both [2]int64
 		for i, size := range []int64{small, large} {
