@@ -18,6 +18,9 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 		return g.viaGate(ctx, key) // it was heard of meanwhile
 	}
 	g.mu.Lock()
+	if known {
+		g.tracker.Edits(!st.Canonical)
+	}
 	shown := g.tracker.Pending()
 	if shown.Confidence != line.High && !shown.Completed || shown.Secret {
 		before := g.outputs // perhaps the echo is only late

@@ -415,6 +415,9 @@ func (t *Tracker) Concluded(text string) {
 // Foreground tells what the node says: a shell has the terminal, whatever the screen looks like.
 func (t *Tracker) Foreground(shell bool) { t.told = shell }
 
+// Edits tells what the node says: whether the shell that reads now edits lines itself, or leaves that to the kernel.
+func (t *Tracker) Edits(itself bool) { t.editor, t.kernel = itself, t.kernel && !itself }
+
 // Prompt is the text before the line that is being edited; empty before its first key.
 func (t *Tracker) Prompt() string { return t.edit.prompt }
 
