@@ -116,6 +116,8 @@ func TestAlone(t *testing.T) {
 	prompt := bridge.TerminalState{ShellForeground: true, Reading: true, Command: "bash"}
 	nested := prompt
 	nested.Nested = true
+	const apart = "setsid sh -c 'echo $$ >pid; exec sleep 1000' "
+	const killed = "until kill $(cat pid); do sleep 0.01; done; rm pid\r"
 	for _, step := range []struct {
 		name, keys string
 		state      bridge.TerminalState
@@ -125,12 +127,15 @@ func TestAlone(t *testing.T) {
 		{"job in the background", "sleep 1000 &\r", prompt, false},
 		{"its end", "kill %1; wait\r", prompt, true},
 		{"orphan", "(sleep 1000 & echo $! >pid)\r", prompt, false},
-		{"its end", "kill $(cat pid)\r", prompt, true},
-		{"session of its own", "setsid sleep 1000 & p=$!\r", prompt, false},
-		{"its end", "kill $p; wait\r", prompt, true},
-		{"job that has let go of the terminal", "sleep 1000 </dev/null >/dev/null 2>&1 & p=$!\r", prompt, true},
-		{"only its errors", "kill $p; wait; sleep 1000 </dev/null >/dev/null & p=$!\r", prompt, false},
-		{"its end", "kill $p; wait\r", prompt, true},
+		{"its end", killed, prompt, true},
+		{"job that can open /dev/tty", "sleep 1000 </dev/null >/dev/null 2>&1 &\r", prompt, false},
+		{"its end", "kill %1; wait\r", prompt, true},
+		{"session of its own", apart + "&\r", prompt, false},
+		{"its end", killed, prompt, true},
+		{"that has let go of the terminal", apart + "</dev/null >/dev/null 2>&1 &\r", prompt, true},
+		{"but for /dev/tty", killed + apart + "3>/dev/tty </dev/null >/dev/null 2>&1 &\r", prompt, false},
+		{"but for its errors", killed + apart + "</dev/null >/dev/null &\r", prompt, false},
+		{"its end", killed, prompt, true},
 		{"nested shell", "bash --norc -i\r", nested, true},
 		{"and its job", "sleep 1000 & p=$!\r", nested, false},
 		{"its end", "kill $p; wait\r", nested, true},

@@ -161,7 +161,8 @@ func (g *Guard) text(p []byte) error {
 	}
 	g.look()
 	if bytes.IndexByte(out, '\t') >= 0 && !g.gated() {
-		g.alone = g.isAlone() && (g.alone || !g.completes)
+		st, known := g.state(context.Background()) // bounded by stateTime
+		g.alone = known && g.reader(st, known) == aShell && (g.alone || !g.completes) && g.isAlone()
 		g.completes = true
 	}
 	g.typed = true
@@ -259,7 +260,7 @@ func (g *Guard) awaitGate(ctx context.Context, since time.Time) error {
 	if shown.Text == "" {
 		return nil
 	}
-	c := Command{Line: shown.Text, Shell: g.o.Shell, Directory: directory, Witness: Screen, Unsure: true, Unseen: shown.Secret, Typed: shown.Typed}
+	c := Command{Line: shown.Text, Shell: g.o.Shell, Directory: directory, Witness: Screen, Unsure: true, Unseen: shown.Secret}
 	if shown.Secret {
 		c.Line = ""
 	}

@@ -20,6 +20,7 @@ func TestRecalledAndCompletedRun(t *testing.T) {
 			{"recalled, changed in the middle", "echo one\r\x00\x1b[A\x1b[D\x1b[D\x1b[Dx\r", []string{"allow echo one", "allow echo xone"}},
 			{"completed", "echo /etc/hostn\t\r", []string{"allow echo /etc/hostname "}},
 			{"completed while another could write", "sleep 3 &\r\x00echo /etc/hostn\t\r", []string{"allow sleep 3 &", "deny echo /etc/hostname "}},
+			{"completed while another could write that has ended since", "sleep 5 &\r\x00echo /etc/hostn\t" + strings.Repeat("\x00", 14) + "\r", []string{"allow sleep 5 &", "deny echo /etc/hostname "}},
 			{"completed and more", "echo /etc/hostn\tmore\r", []string{"allow echo /etc/hostname more"}},
 		} {
 			if k.name == "dash" {

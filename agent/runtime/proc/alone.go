@@ -3,12 +3,15 @@ package proc
 import (
 	"bytes"
 	"os"
+	"slices"
 	"strconv"
+	"syscall"
 )
 
 // Alone tells that nobody else can be writing to a session's terminal: that no process of the container but the one in
-// its foreground, and those through which it was started and which wait for it, has that terminal open, nor one that a
-// relay has in between. It looks at every process of the container, so it is asked when it matters.
+// its foreground, and those through which it was started and which wait for it, has that terminal open, or as the
+// controlling one that /dev/tty opens, nor one that a relay has in between. It looks at every process of the container,
+// so it is asked when it matters.
 func Alone(root ID) (bool, error) {
 	f, err := openTerminal(root)
 	if err != nil {
@@ -55,16 +58,42 @@ func Alone(root ID) (bool, error) {
 		if err != nil || started[pid] || pid == os.Getpid() {
 			continue
 		}
-		if group, err := readSome(file(pid, "cgroup")); err != nil || !bytes.HasPrefix(group, bytes.TrimSpace(container)) {
+		if group, err := readSome(file(pid, "cgroup")); err != nil || !within(group, container) {
 			continue // another container's, or it has ended
 		}
 		for _, t := range terminals {
-			if has(pid, t) {
+			if writes(pid, t) {
 				return false, nil
 			}
 		}
 	}
 	return true, nil
+}
+
+// within tells that a process in one group of control groups is in the container that the other is of, or in a group of
+// its making.
+func within(group, container []byte) bool {
+	inner, outer := bytes.Split(bytes.TrimSpace(group), []byte("\n")), bytes.Split(bytes.TrimSpace(container), []byte("\n"))
+	return slices.EqualFunc(inner, outer, bytes.HasPrefix)
+}
+
+// writes tells that a process can write to a terminal as it stands.
+func writes(pid int, terminal os.FileInfo) bool {
+	device, ok := terminal.Sys().(*syscall.Stat_t)
+	if st, err := ReadStat(pid); !ok || err == nil && st.TTY == device.Rdev {
+		return true
+	}
+	fds, err := names(file(pid, "fd"), maxFiles)
+	if err != nil {
+		return false // another user's, who can only be root, or it has ended
+	}
+	for _, fd := range fds {
+		link, err := os.Readlink(file(pid, "fd/"+fd))
+		if err == nil && link == "/dev/tty" { // whichever it was when it was opened
+			return true
+		}
+	}
+	return has(pid, terminal)
 }
 
 // line is a process and those that it descends from, up to root; nil where it does not descend from it.

@@ -48,8 +48,9 @@ __podbastion_tell() {
 # Sets expanded to the pending line after history expansion. `history -p` would take the newest entry for its own
 # command and drop it, unless an entry has been pushed.
 __podbastion_expand() {
+  local chars=${histchars:-'!^#'} # unset, it means these; a pattern with none of it would fit every line, each with a fork
   expanded=$READLINE_LINE
-  [[ $- == *H* && ( $READLINE_LINE == *"${histchars:0:1}"* || $READLINE_LINE == *'!'* || $READLINE_LINE == '^'* ) ]] || return 0
+  [[ $- == *H* && ( $READLINE_LINE == *"${chars:0:1}"* || $READLINE_LINE == *'!'* || $READLINE_LINE == "${chars:1:1}"* || $READLINE_LINE == '^'* ) ]] || return 0
   expanded=$(
     history -s x
     history -d -1
