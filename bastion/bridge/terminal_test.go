@@ -94,19 +94,24 @@ func expectState(t *testing.T, c bridge.TerminalConn, name string, want bridge.T
 	t.Fatalf("%s: got %+v, want %+v", name, got, want)
 }
 
+// expectAlone waits until the answer stays the same: what starts a program may be there for a moment.
 func expectAlone(t *testing.T, c bridge.TerminalConn, name string, want bool) {
 	t.Helper()
-	var got bool
-	var err error
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
-		if got, err = c.Alone(t.Context()); err != nil {
+	same := 0
+	for end := time.Now().Add(10 * time.Second); same < 20; time.Sleep(5 * time.Millisecond) {
+		got, err := c.Alone(t.Context())
+		switch {
+		case err != nil:
 			t.Fatalf("%s: %v", name, err)
+		case got == want:
+			same++
+		default:
+			same = 0
 		}
-		if got == want {
-			return
+		if time.Now().After(end) {
+			t.Fatalf("%s: alone does not become %v", name, want)
 		}
 	}
-	t.Errorf("%s: alone is %v", name, got)
 }
 
 // Whoever else has the terminal open could write what a completion is thought to have put in.

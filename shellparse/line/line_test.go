@@ -161,6 +161,18 @@ func FuzzTracker(f *testing.F) {
 	})
 }
 
+// Where the node says that the shell edits lines itself, a tab is no text, whatever it looks like.
+func TestEdits(t *testing.T) {
+	for _, itself := range []bool{false, true} {
+		tr := New(tty.Size{Cols: 80, Rows: 24}, Options{})
+		play(tr, "/ $ ", ">cat a", "cat a", ">\tb", "   b")
+		tr.Edits(itself)
+		if got := tr.Pending(); got.Completed != itself || (got.Text == "cat a\tb") == itself {
+			t.Errorf("itself %v: %+v", itself, got)
+		}
+	}
+}
+
 // What completion adds is known from the screen alone, and never where anything else can have been drawn by it. Its blank
 // at the end shows by the cursor.
 func TestCompleted(t *testing.T) {
