@@ -32,7 +32,7 @@ import (
 
 // The agent's SPDY library waits for up to a second after the end of a connection before it lets its goroutine go.
 func TestMain(m *testing.M) {
-	atonce.Set("4")
+	atonce.Set(4)
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/moby/spdystream.(*Connection).shutdown"))
 }
 

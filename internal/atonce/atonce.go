@@ -2,14 +2,17 @@
 // run side by side.
 package atonce
 
-import "flag"
+import (
+	"flag"
+	"strconv"
+)
 
 // Set lets n tests run at once, unless -parallel says otherwise. It is for TestMain.
-func Set(n string) {
+func Set(n int) {
 	flag.Parse()
 	given := false
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
 	if !given {
-		_ = flag.Set("test.parallel", n) // it is a flag of every test's
+		_ = flag.Set("test.parallel", strconv.Itoa(n)) // it is a flag of every test's
 	}
 }

@@ -10,6 +10,6 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	atonce.Set("4")
+	atonce.Set(4)
 	os.Exit(m.Run())
 }

@@ -1,5 +1,6 @@
 // Command summary reads `go test -json` on its standard input, writes what failed and one line a package, and closes
-// with the tests that took longest and the number of tests. It fails when a test failed, when none ran, and when one was skipped: nothing is left out quietly.
+// with the tests that took longest and the number of tests. It fails when a test failed, when none ran, and when one was
+// skipped: nothing is left out quietly.
 package main
 
 import (
@@ -10,7 +11,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"sort"
 	"strings"
 )
 
@@ -125,7 +125,7 @@ func (r *report) unfinished(pkg string) {
 			names = append(names, k.test)
 		}
 	}
-	sort.Strings(names)
+	slices.Sort(names)
 	for _, n := range names {
 		k := key{pkg, n}
 		fmt.Fprintf(r.out, "--- UNFINISHED %s %s\n%s", pkg, n, strings.Join(r.output[k], ""))
