@@ -31,8 +31,6 @@ func TestAllowedRunsDeniedDoesNot(t *testing.T) {
 			if w.exists("F") {
 				t.Error("the denied line ran")
 			}
-			t.Log(w.lines())
-			t.Logf("%q", w.screen.String())
 		})
 	}
 }

@@ -2,10 +2,13 @@ package proc
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"slices"
 	"strconv"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Alone tells that nobody else can be writing to a session's terminal: that no process of the container but the one in
@@ -79,8 +82,8 @@ func within(group, container []byte) bool {
 
 // writes tells that a process can write to a terminal as it stands.
 func writes(pid int, terminal os.FileInfo) bool {
-	device, ok := terminal.Sys().(*syscall.Stat_t)
-	if st, err := ReadStat(pid); !ok || err == nil && st.TTY == device.Rdev {
+	node, ok := terminal.Sys().(*syscall.Stat_t)
+	if st, err := ReadStat(pid); !ok || err == nil && st.TTY == node.Rdev {
 		return true
 	}
 	fds, err := names(file(pid, "fd"), maxFiles)
@@ -89,11 +92,32 @@ func writes(pid int, terminal os.FileInfo) bool {
 	}
 	for _, fd := range fds {
 		link, err := os.Readlink(file(pid, "fd/"+fd))
-		if err == nil && link == "/dev/tty" { // whichever it was when it was opened
+		if err == nil && link == "/dev/tty" && opensAs(pid, fd, node.Rdev) {
 			return true
 		}
 	}
 	return has(pid, terminal)
+}
+
+// opensAs tells whether a process's descriptor of /dev/tty is of a terminal: it stays what it was when it was opened.
+// Where that cannot be told it may be.
+func opensAs(pid int, fd string, terminal uint64) bool {
+	number, err := strconv.Atoi(fd)
+	if err != nil {
+		return true
+	}
+	process, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return !errors.Is(err, unix.ESRCH)
+	}
+	defer unix.Close(process)
+	own, err := unix.PidfdGetfd(process, number, 0)
+	if err != nil {
+		return !errors.Is(err, unix.ESRCH) && !errors.Is(err, unix.EBADF) // it has ended, or closed it
+	}
+	defer unix.Close(own)
+	n, err := unix.IoctlGetInt(own, unix.TIOCGDEV)
+	return err != nil || device(n) == terminal
 }
 
 // line is a process and those that it descends from, up to root; nil where it does not descend from it.
