@@ -79,6 +79,13 @@ func (g *Guard) redrawn(ctx context.Context) {
 		limit = workTime
 	}
 	g.await(ctx, limit, func() bool { return g.outputs != before })
+	// A shell on a busy machine may not have read the answer yet: interrupted there, its editor would take the rest for text.
+	for began := time.Now(); time.Since(began) < workTime && ctx.Err() == nil && !g.closed(); {
+		if st, known := g.state(ctx); !known || st.Unread == 0 {
+			break
+		}
+		g.await(ctx, pollShort, func() bool { return false })
+	}
 	g.await(ctx, redrawTime, func() bool { return false })
 }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -64,10 +65,8 @@ func Alone(root ID) (bool, error) {
 		if group, err := readSome(file(pid, "cgroup")); err != nil || !within(group, container) {
 			continue // another container's, or it has ended
 		}
-		for _, t := range terminals {
-			if writes(pid, t) {
-				return false, nil
-			}
+		if writes(pid, terminals) {
+			return false, nil
 		}
 	}
 	return true, nil
@@ -80,10 +79,17 @@ func within(group, container []byte) bool {
 	return slices.EqualFunc(inner, outer, bytes.HasPrefix)
 }
 
-// writes tells that a process can write to a terminal as it stands.
-func writes(pid int, terminal os.FileInfo) bool {
-	node, ok := terminal.Sys().(*syscall.Stat_t)
-	if st, err := ReadStat(pid); !ok || err == nil && st.TTY == node.Rdev {
+// writes tells that a process can write to one of some terminals as it stands.
+func writes(pid int, terminals []os.FileInfo) bool {
+	devices := make([]uint64, len(terminals))
+	for i, t := range terminals {
+		node, ok := t.Sys().(*syscall.Stat_t)
+		if !ok {
+			return true
+		}
+		devices[i] = node.Rdev
+	}
+	if st, err := ReadStat(pid); err == nil && slices.Contains(devices, st.TTY) {
 		return true
 	}
 	fds, err := names(file(pid, "fd"), maxFiles)
@@ -92,16 +98,25 @@ func writes(pid int, terminal os.FileInfo) bool {
 	}
 	for _, fd := range fds {
 		link, err := os.Readlink(file(pid, "fd/"+fd))
-		if err == nil && link == "/dev/tty" && opensAs(pid, fd, node.Rdev) {
-			return true
+		switch {
+		case err != nil || !strings.HasPrefix(link, "/dev/"):
+		case link == "/dev/tty":
+			if opensAs(pid, fd, devices) {
+				return true
+			}
+		default:
+			info, err := os.Stat(file(pid, "fd/"+fd))
+			if err == nil && slices.ContainsFunc(terminals, func(t os.FileInfo) bool { return os.SameFile(info, t) }) {
+				return true
+			}
 		}
 	}
-	return has(pid, terminal)
+	return false
 }
 
-// opensAs tells whether a process's descriptor of /dev/tty is of a terminal: it stays what it was when it was opened.
+// opensAs tells whether a process's descriptor of /dev/tty is of one of some terminals: it stays what it was when it was opened.
 // Where that cannot be told it may be.
-func opensAs(pid int, fd string, terminal uint64) bool {
+func opensAs(pid int, fd string, terminals []uint64) bool {
 	number, err := strconv.Atoi(fd)
 	if err != nil {
 		return true
@@ -117,7 +132,7 @@ func opensAs(pid int, fd string, terminal uint64) bool {
 	}
 	defer unix.Close(own)
 	n, err := unix.IoctlGetInt(own, unix.TIOCGDEV)
-	return err != nil || device(n) == terminal
+	return err != nil || slices.Contains(terminals, device(n))
 }
 
 // line is a process and those that it descends from, up to root; nil where it does not descend from it.
