@@ -1,12 +1,18 @@
 package sshd
 
 import (
+	"slices"
+
 	"golang.org/x/crypto/ssh"
 )
 
 // algorithms lists what is offered: nothing with SHA-1, CBC, NIST curves or a MAC over plaintext. Strict key exchange
 // comes with the library and is always offered. Only clients that have nothing better are offered more.
-func algorithms(client string) ssh.Config {
+//
+// The client's order decides which cipher of both is taken (RFC 4253 section 7.1), and OpenSSH's puts ChaCha20 first,
+// which costs several times as much as AES-GCM where the processor has AES, as those of servers do. So a client that
+// has AES-GCM, too, is offered no ChaCha20.
+func algorithms(client introduction) ssh.Config {
 	c := ssh.Config{
 		KeyExchanges: []string{ssh.KeyExchangeMLKEM768X25519, ssh.KeyExchangeCurve25519},
 		Ciphers: []string{
@@ -14,7 +20,10 @@ func algorithms(client string) ssh.Config {
 		},
 		MACs: []string{ssh.HMACSHA256ETM, ssh.HMACSHA512ETM},
 	}
-	if needsOldMACs(client) {
+	if slices.Contains(client.ciphers, ssh.CipherAES128GCM) || slices.Contains(client.ciphers, ssh.CipherAES256GCM) {
+		c.Ciphers = slices.DeleteFunc(c.Ciphers, func(name string) bool { return name == ssh.CipherChaCha20Poly1305 })
+	}
+	if needsOldMACs(client.version) {
 		c.MACs = append(c.MACs, ssh.HMACSHA256, ssh.HMACSHA512)
 	}
 	return c

@@ -11,6 +11,7 @@ import (
 	glider "github.com/gliderlabs/ssh"
 
 	"github.com/podbastion/podbastion/auth/throttle"
+	"github.com/podbastion/podbastion/internal/tcp"
 )
 
 // gate lets connections in, within the limits, and knows those that are there.
@@ -62,7 +63,7 @@ func (l *gateListener) Accept() (net.Conn, error) {
 }
 
 func (g *gate) enter(raw net.Conn) (*conn, string) {
-	c := &conn{Conn: raw, gate: g, source: addrPort(raw.RemoteAddr())}
+	c := &conn{Conn: tcp.NewBulk(raw), gate: g, source: addrPort(raw.RemoteAddr())}
 	c.books = g.throttle.Connection(c.source.Addr())
 	c.network = throttle.Source(c.source.Addr())
 	g.mu.Lock()
@@ -80,7 +81,8 @@ func (g *gate) enter(raw net.Conn) (*conn, string) {
 	g.waiting[c.network] = append(g.waiting[c.network], c)
 	g.waits++
 	g.metrics.connections.Inc()
-	_ = raw.SetDeadline(time.Now().Add(g.limits.LoginGrace)) // a connection that is broken shows it at the first read
+	c.deadline = time.Now().Add(g.limits.LoginGrace)
+	_ = raw.SetDeadline(c.deadline) // a connection that is broken shows it at the first read
 	return c, ""
 }
 
@@ -173,9 +175,10 @@ type conn struct {
 	network netip.Prefix
 	books   *throttle.Connection
 
-	client     string // what the client calls itself
-	ahead      []byte // what was read before the library reads
-	introduced bool   // our line was sent; the library is about to send it too
+	deadline   time.Time    // of the login
+	client     introduction // what the client says of itself
+	ahead      []byte       // what was read before the library reads
+	introduced bool         // our line was sent; the library is about to send it too
 
 	loginAt  time.Time // set before the first channel
 	closed   sync.Once

@@ -2,10 +2,13 @@ package sshd
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"regexp"
 	"strconv"
+	"strings"
 	"syscall"
+	"time"
 
 	"github.com/podbastion/podbastion/internal/tcp"
 )
@@ -13,33 +16,92 @@ import (
 // version is what the bastion calls itself (RFC 4253 section 4.2).
 const version = "SSH-2.0-Podbastion"
 
-// maxVersion bounds the client's line, its end included; RFC 4253 has the number.
-const maxVersion = 255
+const (
+	maxVersion = 255     // bounds the client's line, its end included; RFC 4253 has the number
+	maxAhead   = 8 << 10 // bounds what is read before the library reads; a key exchange's first packet has 1 to 3 KiB
+
+	// So long the client's first packet is waited for: it tells which ciphers the client has. Who is further away than
+	// this is offered all, and pays no more than this.
+	helloWait = 10 * time.Millisecond
+)
 
 var errVersion = errors.New("sshd: the client's first line is too long")
 
+// introduction is what a client says before anything is agreed on.
+type introduction struct {
+	version string
+	ciphers []string // from the client, none if not known in time
+}
+
 // introduce sends our line and reads the client's, before the library does: what is offered depends on who asks. Both
-// lines are part of what the key exchange signs, so nobody in between can change them. The library then sees the same
-// bytes as ever.
-func (c *conn) introduce() (client string, err error) {
+// lines are part of what the key exchange signs, and so is the client's offer, so nobody in between can change them.
+// The library then sees the same bytes as ever.
+func (c *conn) introduce() (introduction, error) {
 	if _, err := c.Conn.Write([]byte(version + "\r\n")); err != nil {
-		return "", err
+		return introduction{}, err
 	}
-	buf := make([]byte, 0, maxVersion)
+	buf := make([]byte, 0, maxAhead)
+	end := -1
+	for end < 0 {
+		n, err := c.Conn.Read(buf[len(buf):maxVersion])
+		buf = buf[:len(buf)+n]
+		end = bytes.IndexByte(buf, '\n')
+		switch {
+		case end >= 0:
+		case err != nil:
+			return introduction{}, err
+		case len(buf) == maxVersion:
+			return introduction{}, errVersion
+		}
+	}
+	in := introduction{version: string(bytes.TrimRight(buf[:end], "\r"))}
+	_ = c.Conn.SetReadDeadline(time.Now().Add(helloWait))
 	for {
+		var whole bool
+		if in.ciphers, whole = offered(buf[end+1:]); whole || len(buf) == cap(buf) {
+			break
+		}
 		n, err := c.Conn.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
-		if i := bytes.IndexByte(buf, '\n'); i >= 0 {
-			c.ahead, c.introduced = buf, true
-			return string(bytes.TrimRight(buf[:i], "\r")), nil
-		}
-		switch {
-		case err != nil:
-			return "", err
-		case len(buf) == cap(buf):
-			return "", errVersion
+		if err != nil {
+			break // too late; whoever is gone is told so at the next read
 		}
 	}
+	_ = c.Conn.SetReadDeadline(c.deadline)
+	c.ahead, c.introduced = buf, true
+	return in, nil
+}
+
+// offered reads the ciphers to the server of a key exchange's first packet (RFC 4253 sections 6 and 7.1), and tells
+// whether no more bytes are needed: they are there, or it is no such packet.
+func offered(p []byte) (ciphers []string, whole bool) {
+	const kexInit, lists = 20, 3 // before that list: key exchanges and host keys
+	if len(p) < 6 {
+		return nil, false
+	}
+	size := binary.BigEndian.Uint32(p)
+	if p[5] != kexInit || size > maxAhead {
+		return nil, true
+	}
+	if len(p) < 4+int(size) {
+		return nil, false
+	}
+	p = p[6:min(len(p), 4+int(size))]
+	p = p[min(len(p), 16):] // the cookie
+	for i := range lists {
+		if len(p) < 4 {
+			return nil, true
+		}
+		n := binary.BigEndian.Uint32(p)
+		if p = p[4:]; uint64(n) > uint64(len(p)) {
+			return nil, true
+		}
+		if i == lists-1 {
+			return strings.Split(string(p[:n]), ","), true
+		}
+		p = p[n:]
+	}
+	return nil, true
 }
 
 // Read gives what was read ahead, then what comes.
