@@ -89,7 +89,7 @@ func TestCipherFollowsTheClient(t *testing.T) {
 	}
 }
 
-// Whoever sends something else than a key exchange's packet, or a part of one, is answered as before: not at all, within the login's time.
+// Whoever sends something else than a key exchange's packet, or a part of one, is let go of.
 func TestNoKeyExchange(t *testing.T) {
 	_, line := newKey(t)
 	b := start(t, rolesHead+"accounts: [{name: alice, keys: [\""+line+"\"], roles: [dev]}]\n", nil)
@@ -107,6 +107,7 @@ func TestNoKeyExchange(t *testing.T) {
 			if _, err := io.WriteString(c, text); err != nil {
 				t.Fatal(err)
 			}
+			_ = c.(*net.TCPConn).CloseWrite()
 			_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
 			if _, err := io.Copy(io.Discard, c); err != nil {
 				t.Errorf("not ended: %v", err)

@@ -80,7 +80,7 @@ func offered(p []byte) (ciphers []string, whole bool) {
 		return nil, false
 	}
 	size := binary.BigEndian.Uint32(p)
-	if p[5] != kexInit || size > maxAhead {
+	if p[5] != kexInit || size < 2 || size > maxAhead {
 		return nil, true
 	}
 	if len(p) < 4+int(size) {
