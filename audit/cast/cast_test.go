@@ -234,3 +234,25 @@ func TestPath(t *testing.T) {
 		t.Errorf("without a folder: %v", err)
 	}
 }
+
+// Every byte at every place among others, against the definition of a JSON string.
+func TestPlainBytes(t *testing.T) {
+	for at := range 20 {
+		for c := range 256 {
+			for _, next := range []byte{'a', 0, '"', '\\', 0x7f, 0x80, 0xff, ' ' + 1} {
+				p := append(bytes.Repeat([]byte("z"), at), byte(c), next, next, 'z', 'z', 'z', 'z', 'z', 'z')
+				want := 0
+				for want < len(p) {
+					text, err := json.Marshal(string(p[want]))
+					if err != nil || len(text) != 3 && !strings.ContainsRune("<>&", rune(p[want])) || p[want] >= 0x7f {
+						break
+					}
+					want++
+				}
+				if got := plainBytes(p); got != want {
+					t.Fatalf("%q: %d, not %d", p, got, want)
+				}
+			}
+		}
+	}
+}

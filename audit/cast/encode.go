@@ -1,8 +1,10 @@
 package cast
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"math/bits"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -63,13 +65,29 @@ func hidden(r rune) bool {
 	return unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)
 }
 
-// plainByte says which bytes a JSON string holds as they are.
-var plainByte = func() (t [256]bool) {
-	for b := 0x20; b < 0x7f; b++ {
-		t[b] = b != '"' && b != '\\'
+const (
+	ones  = 0x0101010101010101 // times a byte: that byte eight times
+	highs = 0x8080808080808080
+)
+
+// plainBytes counts the bytes at the start that a JSON string holds as they are: printable ASCII but quotes and
+// backslashes. It looks at eight at a time. In each term the lowest high bit that is set is at the first byte that the
+// term finds; a borrow can only set bits above it.
+func plainBytes(p []byte) int {
+	i := 0
+	for ; len(p)-i >= 8; i += 8 {
+		w := binary.LittleEndian.Uint64(p[i:])
+		quote, slash, del := w^ones*'"', w^ones*'\\', w^ones*0x7f
+		found := (w | (w-ones*0x20)&^w | (quote-ones)&^quote | (slash-ones)&^slash | (del-ones)&^del) & highs
+		if found != 0 {
+			return i + bits.TrailingZeros64(found)/8
+		}
 	}
-	return t
-}()
+	for i < len(p) && p[i] >= 0x20 && p[i] < 0x7f && p[i] != '"' && p[i] != '\\' {
+		i++
+	}
+	return i
+}
 
 const hexDigits = "0123456789abcdef"
 
@@ -77,12 +95,9 @@ const hexDigits = "0123456789abcdef"
 // that the file itself can be printed. Bytes that are not UTF-8 become U+FFFD.
 func appendEscaped(b, p []byte, returns bool) []byte {
 	for i := 0; i < len(p); {
-		start := i
-		for i < len(p) && plainByte[p[i]] {
-			i++
-		}
-		b = append(b, p[start:i]...)
-		if i == len(p) {
+		plain := plainBytes(p[i:])
+		b = append(b, p[i:i+plain]...)
+		if i += plain; i == len(p) {
 			break
 		}
 		c := p[i]
