@@ -9,9 +9,9 @@ import (
 // algorithms lists what is offered: nothing with SHA-1, CBC, NIST curves or a MAC over plaintext. Strict key exchange
 // comes with the library and is always offered. Only clients that have nothing better are offered more.
 //
-// The client's order decides which cipher of both is taken (RFC 4253 section 7.1), and OpenSSH's puts ChaCha20 first,
-// which costs several times as much as AES-GCM where the processor has AES, as those of servers do. So a client that
-// has AES-GCM, too, is offered no ChaCha20.
+// The client's order decides which cipher of both is taken (RFC 4253 section 7.1), and OpenSSH's has ChaCha20 and
+// AES-CTR first, which cost several times as much as AES-GCM where the processor has AES, as those of servers do. So a
+// client that has AES-GCM, too, is offered nothing else.
 func algorithms(client introduction) ssh.Config {
 	c := ssh.Config{
 		KeyExchanges: []string{ssh.KeyExchangeMLKEM768X25519, ssh.KeyExchangeCurve25519},
@@ -20,8 +20,8 @@ func algorithms(client introduction) ssh.Config {
 		},
 		MACs: []string{ssh.HMACSHA256ETM, ssh.HMACSHA512ETM},
 	}
-	if slices.Contains(client.ciphers, ssh.CipherAES128GCM) || slices.Contains(client.ciphers, ssh.CipherAES256GCM) {
-		c.Ciphers = slices.DeleteFunc(c.Ciphers, func(name string) bool { return name == ssh.CipherChaCha20Poly1305 })
+	if gcm := c.Ciphers[:2]; slices.ContainsFunc(gcm, func(name string) bool { return slices.Contains(client.ciphers, name) }) {
+		c.Ciphers = gcm
 	}
 	if needsOldMACs(client.version) {
 		c.MACs = append(c.MACs, ssh.HMACSHA256, ssh.HMACSHA512)
