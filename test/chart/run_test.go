@@ -27,10 +27,13 @@ func binary(t *testing.T, name string) string {
 // The bastion starts with what the chart gives it and becomes ready, as the probes ask. Folders are elsewhere, and the
 // cluster that it runs in is named by a kubeconfig, because no pod runs here.
 func TestBastionStarts(t *testing.T) {
-	list := render(t, "some", "--set-string", `roles.document=accounts: []`+"\nroles: {}\n")
-	set := find(list, "StatefulSet", "-bastion")
-	pod := at(t, set, "spec", "template", "spec").(object)
 	dir := t.TempDir()
+	roles := filepath.Join(dir, "roles.yaml")
+	if err := os.WriteFile(roles, []byte("roles:\n  all: {targets: [{namespaces: [\"*\"]}]}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	list := render(t, "some", "--set-file", "roles.document="+roles)
+	pod := at(t, find(list, "StatefulSet", "-bastion"), "spec", "template", "spec").(object)
 	for _, sub := range []string{"etc/keys", "etc/roles", "state"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
 			t.Fatal(err)
