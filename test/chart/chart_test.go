@@ -55,7 +55,7 @@ func variants(t *testing.T, namespace string) map[string][]string {
 	}
 	return map[string][]string{
 		"defaults":    nil,
-		"full":        {"--values", full},
+		"full":        {"--values", full, "--set-file", "roles.document=testdata/roles.yaml"},
 		"agents only": {"--set", "bastion.enabled=false"},
 		"bastion only": {"--set", "agent.enabled=false,bastion.persistence.existingClaim=mine,bastion.service.type=ClusterIP,bastion.rbac=false",
 			"--set", "bastion.networkPolicy.enabled=true"},

@@ -28,11 +28,7 @@ func binary(t *testing.T, name string) string {
 // cluster that it runs in is named by a kubeconfig, because no pod runs here.
 func TestBastionStarts(t *testing.T) {
 	dir := t.TempDir()
-	roles := filepath.Join(dir, "roles.yaml")
-	if err := os.WriteFile(roles, []byte("roles:\n  all: {targets: [{namespaces: [\"*\"]}]}\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	list := render(t, "some", "--set-file", "roles.document="+roles)
+	list := render(t, "some", "--set-file", "roles.document=testdata/roles.yaml")
 	pod := at(t, find(list, "StatefulSet", "-bastion"), "spec", "template", "spec").(object)
 	for _, sub := range []string{"etc/keys", "etc/roles", "state"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
