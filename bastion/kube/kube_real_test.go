@@ -3,11 +3,22 @@
 package kube_test
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
 	"net/netip"
+	"net/url"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -246,7 +257,44 @@ accounts: [{name: root, roles: [all]}], roles: {all: {targets: [{namespaces: ["*
 	return access
 }
 
-// The rights that deploy/kubernetes/bastion-rbac.yaml gives are enough, and without those for workloads pods are still known.
+// chartRights gives the role and its binding that the chart makes for the bastion.
+func chartRights(t *testing.T) (role, binding object) {
+	t.Helper()
+	helm := os.Getenv("PODBASTION_HELM")
+	if helm == "" {
+		t.Fatal("PODBASTION_HELM is not set: start the real parts with `test/real/real.sh up` and take over the environment that it prints")
+	}
+	cmd := exec.Command(helm, "template", "podbastion", "../../deploy/helm/podbastion", "--kube-version=1.37", "--show-only", "templates/bastion-rbac.yaml")
+	var errOut strings.Builder
+	cmd.Stderr = &errOut
+	data, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v: %s", err, errOut.String())
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	for {
+		var o object
+		if err := dec.Decode(&o); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		switch kind, _ := o["kind"].(string); {
+		case kind == "ClusterRole" && role == nil:
+			role = o
+		case kind == "ClusterRoleBinding" && binding == nil:
+			binding = o
+		case kind != "ServiceAccount":
+			t.Fatalf("what is this %s", kind)
+		}
+	}
+	if role == nil || binding == nil {
+		t.Fatalf("no role or no binding in\n%s", data)
+	}
+	return role, binding
+}
+
+// The rights that the chart gives are enough, and without those for workloads pods are still known.
 func TestRights(t *testing.T) {
 	a := newAPI(t)
 	ns := a.namespace()
@@ -257,21 +305,11 @@ func TestRights(t *testing.T) {
 			c.AuthInfos[name] = &clientcmdapi.AuthInfo{Token: token}
 		}
 	})
-	data, err := os.ReadFile("../../deploy/kubernetes/bastion-rbac.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	dec := yaml.NewDecoder(strings.NewReader(string(data)))
-	var role, binding object
-	if err := dec.Decode(&role); err != nil {
-		t.Fatal(err)
-	}
-	if err := dec.Decode(&binding); err != nil {
-		t.Fatal(err)
-	}
+	role, binding := chartRights(t)
 	role["metadata"] = object{"name": ns}
 	binding["metadata"] = object{"name": ns}
 	binding["roleRef"].(object)["name"] = ns
+	binding["subjects"].([]any)[0].(object)["name"] = "podbastion"
 	binding["subjects"].([]any)[0].(object)["namespace"] = ns
 	const rbac = "/apis/rbac.authorization.k8s.io/v1/"
 	rules := role["rules"].([]any)
@@ -291,4 +329,77 @@ func TestRights(t *testing.T) {
 	role["rules"] = rules
 	a.do("PUT", rbac+"clusterroles/"+ns, role)
 	eventually(t, 90*time.Second, "nothing is wrong any more", func() bool { h := healthOf(s, "real"); return h.Synced && !h.Stale && h.Err == nil })
+}
+
+// The chart gives no right that the informers do not use.
+func TestRightsAreUsed(t *testing.T) {
+	a := newAPI(t)
+	to, err := url.Parse(a.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	used := map[string]bool{}
+	forward := &httputil.ReverseProxy{FlushInterval: -1, Transport: a.http.Transport, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) }}
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// /api/v1/RESOURCE or /apis/GROUP/VERSION/RESOURCE; all namespaces at once
+		right, verb := "?"+r.URL.Path, r.Method
+		switch part := strings.Split(r.URL.Path, "/"); {
+		case r.URL.Path == "/version": // everybody's
+			right = ""
+		case len(part) == 4 && part[1] == "api":
+			right = "/" + part[3]
+		case len(part) == 5 && part[1] == "apis":
+			right = part[2] + "/" + part[4]
+		}
+		if verb == http.MethodGet {
+			verb = "list"
+			if r.URL.Query().Get("watch") != "" {
+				verb = "watch"
+			}
+		}
+		if right != "" {
+			mu.Lock()
+			used[right+" "+verb] = true
+			mu.Unlock()
+		}
+		if r.URL.Query().Has("sendInitialEvents") { // an API server before 1.32 refuses a list in the form of a watch
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusUnprocessableEntity)
+			fmt.Fprint(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Invalid","code":422}`)
+			return
+		}
+		forward.ServeHTTP(w, r)
+	}))
+	t.Cleanup(front.Close) // after the informers
+	config := a.via("", func(c *clientcmdapi.Config) {
+		for _, cl := range c.Clusters {
+			cl.Server, cl.CertificateAuthorityData = front.URL, nil
+		}
+		c.AuthInfos = nil
+		for _, in := range c.Contexts {
+			in.AuthInfo = ""
+		}
+	})
+	granted := map[string]bool{}
+	role, _ := chartRights(t)
+	for _, rule := range role["rules"].([]any) {
+		rule := rule.(object)
+		for _, group := range rule["apiGroups"].([]any) {
+			for _, resource := range rule["resources"].([]any) {
+				for _, verb := range rule["verbs"].([]any) {
+					granted[fmt.Sprintf("%s/%s %s", group, resource, verb)] = true
+				}
+			}
+		}
+	}
+	seen := func() map[string]bool { mu.Lock(); defer mu.Unlock(); return maps.Clone(used) }
+	s := run(t, kube.Options{}, kube.Config{Name: "real", Kubeconfig: config})
+	synced(t, s, "real")
+	for start := time.Now(); len(seen()) < len(granted) && time.Since(start) < 10*time.Second; {
+		time.Sleep(20 * time.Millisecond)
+	}
+	if used := seen(); !maps.Equal(used, granted) {
+		t.Errorf("used:    %v\ngranted: %v", used, granted)
+	}
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The real parts that the tests talk to, on one Debian machine, as root, with no image registry:
-# a Docker Engine with some images, etcd and kube-apiserver.
+# a Docker Engine with some images, etcd and kube-apiserver; and helm, which renders the chart.
 #
 #   real.sh packages         install the Debian packages (root), or say which ones are missing
 #   real.sh up               start everything; prints shell assignments for the tests' environment
@@ -59,6 +59,11 @@ build_etcd() {
   printf 'module etcdbin\n\ngo 1.26\n' > go.mod
   go get -tool "go.etcd.io/etcd/server/v3@$ETCD"
   go build -ldflags '-s -w' -o "$OUT" go.etcd.io/etcd/server/v3
+}
+
+# The version that internal/tools says.
+build_helm() {
+  (cd "$HERE/../../internal/tools" && go build -ldflags '-s -w' -o "$OUT" helm.sh/helm/v3/cmd/helm)
 }
 
 build_apiserver() {
@@ -208,9 +213,11 @@ C
 up() {
   mkdir -p "$DIR/log"
   chmod 700 "$DIR"
+  local helm; helm=$CACHE/bin/helm-$(sha256sum "$HERE/../../internal/tools/go.sum" | cut -c1-12)
+  once "$helm" build_helm
   up_docker
   up_kube
-  echo "export PODBASTION_REAL=$DIR PODBASTION_DOCKER=unix://$DIR/docker.sock PODBASTION_KUBECONFIG=$DIR/admin.conf"
+  echo "export PODBASTION_REAL=$DIR PODBASTION_DOCKER=unix://$DIR/docker.sock PODBASTION_KUBECONFIG=$DIR/admin.conf PODBASTION_HELM=$helm"
 }
 
 down() {
