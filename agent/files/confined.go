@@ -42,6 +42,9 @@ func NewConfined(log logrus.FieldLogger, program string) *Confined {
 // ErrContainerEnded means that the container ended before the session did.
 var ErrContainerEnded = errors.New("files: the container ended")
 
+// errEvents means that something was done and nobody can know what.
+var errEvents = errors.New("files: an event is too long or not understood")
+
 // Serve serves one session by a helper, and returns once that has ended. The helper ends with ctx and with the
 // container. What is still copied from s.In ends with s.In.
 func (c *Confined) Serve(ctx context.Context, ct runtime.Container, s Session) error {
@@ -101,7 +104,10 @@ func (c *Confined) attend(ctx context.Context, helper *os.Process, wait func() e
 		_ = out.Close()
 	})
 	copies.Go(func() {
-		c.relay(s.Events, events)
+		if err := c.relay(s.Events, events); err != nil {
+			cancel(err) // nothing is done that is not told of
+			_, _ = io.Copy(io.Discard, events)
+		}
 		_ = events.Close()
 	})
 	err := wait()
@@ -117,19 +123,15 @@ func (c *Confined) attend(ctx context.Context, helper *os.Process, wait func() e
 }
 
 // relay passes events on, those of a short while together, and logs what is none. A file that is copied has two, and
-// each alone would cost as much on the way as the file's own packets.
-func (c *Confined) relay(w io.Writer, r io.Reader) {
+// each alone would cost as much on the way as the file's own packets. An error means that an event was not passed on.
+func (c *Confined) relay(w io.Writer, r io.Reader) error {
 	buf := make([]byte, maxLine)
 	held := 0 // of a line whose end is still to come
 	for {
 		n, err := r.Read(buf[held:])
-		rest, passed := c.lines(w, buf[:held+n], err != nil)
-		switch {
-		case passed != nil:
-			_, _ = io.Copy(io.Discard, r) // nobody listens; the helper does not wait, it is being ended
-			return
-		case err != nil:
-			return
+		rest, failure := c.lines(w, buf[:held+n], err != nil)
+		if failure != nil || err != nil {
+			return failure
 		}
 		held = copy(buf, rest)
 		if held+n < len(buf)/2 {
@@ -141,23 +143,31 @@ func (c *Confined) relay(w io.Writer, r io.Reader) {
 // lines passes on the whole lines of p, all of it at the end, and returns the rest.
 func (c *Confined) lines(w io.Writer, p []byte, end bool) ([]byte, error) {
 	good := make([]byte, 0, len(p))
+	var lost error
 	for len(p) > 0 {
 		line, rest, whole := bytes.Cut(p, []byte{'\n'})
 		if !whole && !end && len(p) < maxLine {
 			break
 		}
 		p = rest
-		if whole && len(line) > 0 && line[0] == '{' && json.Valid(line) {
-			good = append(append(good, line...), '\n')
-		} else if len(line) > 0 {
+		switch {
+		case len(line) == 0:
+		case line[0] != '{':
 			c.log.WithField("text", string(line)).Warn("a files helper complains")
+		case whole && json.Valid(line):
+			good = append(append(good, line...), '\n')
+		default:
+			c.log.WithField("text", string(line[:min(len(line), 400)])).Error("a files helper's event is not understood")
+			lost = errEvents
 		}
 	}
 	if len(good) == 0 {
-		return p, nil
+		return p, lost
 	}
-	_, err := w.Write(good)
-	return p, err
+	if _, err := w.Write(good); err != nil {
+		return p, fmt.Errorf("files: nobody takes the events: %w", err)
+	}
+	return p, lost
 }
 
 // pipe is one with both ends.
