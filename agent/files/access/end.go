@@ -21,7 +21,7 @@ func (h *File) finish(abandoned string) error {
 	}
 	h.closed = true
 	last, statErr := h.Stat()
-	if h.mode.Read && h.mode.Write && h.read.bytes > 0 {
+	if h.kind == audit.FileWrite && h.read.bytes > 0 {
 		h.files.emit(h.event(audit.FileRead, 0, h.readOutcome(abandoned, last, statErr)))
 	}
 	var e filewire.Event

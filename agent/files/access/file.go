@@ -28,10 +28,13 @@ type Mode struct {
 	Perm                                             uint32 // of a file that is created
 }
 
+// makes tells that the file, or what is in it, will not be as it was.
+func (m Mode) makes() bool { return m.Write || m.Create || m.Truncate }
+
 func (m Mode) flags() int {
 	flags := 0
 	switch {
-	case m.Read && m.Write:
+	case m.Read && m.Write, m.Truncate && !m.Write:
 		flags = unix.O_RDWR
 	case m.Write:
 		flags = unix.O_WRONLY
@@ -106,7 +109,7 @@ func (f *Files) Open(p string, m Mode) (*File, error) {
 		if err != nil {
 			return nil, err
 		}
-		file, err := f.open(pl, m)
+		file, err := f.openOrMake(pl, m)
 		pl.Close()
 		if !errors.Is(err, unix.ELOOP) || m.Exclusive && m.Create {
 			return file, err
@@ -115,9 +118,21 @@ func (f *Files) Open(p string, m Mode) (*File, error) {
 	return nil, unix.ELOOP
 }
 
+// openOrMake only reads where a client that means to read would also have the file made, and it is there.
+func (f *Files) openOrMake(pl *tree.Place, m Mode) (*File, error) {
+	if m.Create && !m.Write && !m.Truncate && !m.Exclusive {
+		read := m
+		read.Create = false
+		if file, err := f.open(pl, read); !errors.Is(err, unix.ENOENT) {
+			return file, err
+		}
+	}
+	return f.open(pl, m)
+}
+
 func (f *Files) open(pl *tree.Place, m Mode) (*File, error) {
 	h := &File{files: f, path: pl.Path, mode: m, kind: audit.FileRead, began: time.Now(), most: -1, mostRead: -1, expect: -1}
-	if m.Write {
+	if m.makes() {
 		var ok bool
 		h.kind = audit.FileWrite
 		if h.most, ok = f.upload.match(pl.Path); !ok {
