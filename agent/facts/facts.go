@@ -1,5 +1,5 @@
 // Package facts reads who a container's user is and which shells the container has, from the container's own files.
-// It runs nothing in the container, and no link in there leads it out.
+// It runs nothing in the container, opens nothing in there but regular files, and no link in there leads it out.
 package facts
 
 import (
@@ -137,7 +137,7 @@ func lookup(root *os.File, user string, f *Facts) (string, error) {
 	if user == "" {
 		f.User = "root"
 	}
-	file, err := openIn(root, "/etc/passwd", unix.O_RDONLY|unix.O_NONBLOCK)
+	file, err := openRegular(root, "/etc/passwd")
 	if err != nil {
 		if numeric {
 			return "", nil // an image without users; a number needs none
@@ -195,4 +195,20 @@ func openIn(root *os.File, name string, flags uint64) (*os.File, error) {
 		return nil, err
 	}
 	return os.NewFile(uintptr(fd), name), nil
+}
+
+var errNotRegular = errors.New("not a regular file")
+
+// openRegular opens a file to read it. The agent is the node's root, and opening can be an act where the file is a
+// device, or wait where it is a pipe: what is opened is what was looked at before.
+func openRegular(root *os.File, name string) (*os.File, error) {
+	place, err := openIn(root, name, unix.O_PATH)
+	if err != nil {
+		return nil, err
+	}
+	defer place.Close()
+	if st, err := place.Stat(); err != nil || !st.Mode().IsRegular() {
+		return nil, errors.Join(err, errNotRegular)
+	}
+	return os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", place.Fd()), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 }
