@@ -25,9 +25,6 @@ type Credentials struct {
 // ReadCredentials finds the numbers of user, or of the container's own user when user is empty, as the runtime would
 // for an exec: "name", "uid", each with ":group" or ":gid" after it if need be. Names are the container's own.
 func ReadCredentials(c runtime.Container, user string) (Credentials, error) {
-	if c.PID <= 0 {
-		return Credentials{}, runtime.ErrGone
-	}
 	if user == "" {
 		user = c.User
 	}

@@ -38,9 +38,6 @@ func known() []string {
 
 // Read reads the facts of a container for user, or for the container's own user when user is empty.
 func Read(c runtime.Container, user string) (Facts, error) {
-	if c.PID <= 0 {
-		return Facts{}, runtime.ErrGone
-	}
 	if user == "" {
 		user = c.User
 	}
@@ -74,11 +71,8 @@ func Read(c runtime.Container, user string) (Facts, error) {
 }
 
 func openRoot(c runtime.Container) (*os.File, error) {
-	root, err := os.OpenFile(fmt.Sprintf("/proc/%d/root", c.PID), unix.O_PATH|unix.O_DIRECTORY, 0)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return nil, runtime.ErrGone
-	case err != nil:
+	root, err := c.OpenProc("root", unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
 		return nil, fmt.Errorf("facts: %w", err)
 	}
 	return root, nil
@@ -93,9 +87,6 @@ type File struct {
 
 // Stat tells of a file by its absolute path in the container, links followed as a process in there would.
 func Stat(c runtime.Container, name string) (File, error) {
-	if c.PID <= 0 {
-		return File{}, runtime.ErrGone
-	}
 	if !path.IsAbs(name) || len(name) >= unix.PathMax || strings.ContainsRune(name, 0) {
 		return File{}, errors.New("facts: want an absolute path")
 	}

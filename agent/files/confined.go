@@ -48,11 +48,16 @@ var errEvents = errors.New("files: an event is too long or not understood")
 // Serve serves one session by a helper, and returns once that has ended. The helper ends with ctx and with the
 // container. What is still copied from s.In ends with s.In.
 func (c *Confined) Serve(ctx context.Context, ct runtime.Container, s Session) error {
-	container, err := proc.Open(ct.PID)
+	container, err := ct.Hold()
 	if err != nil {
-		return runtime.ErrGone
+		return err
 	}
 	defer container.Close()
+	process, err := container.Pidfd()
+	if err != nil {
+		return err
+	}
+	defer process.Close()
 	cred, err := facts.ReadCredentials(ct, s.User)
 	if err != nil {
 		return err
@@ -62,7 +67,7 @@ func (c *Confined) Serve(ctx context.Context, ct runtime.Container, s Session) e
 		home = "" // not one that somebody chose: the working directory goes before it
 	}
 	cmd, err := c.program.Command(confine.Spec{
-		PID: ct.PID, UID: cred.UID, GID: cred.GID, Groups: cred.Groups, Args: []string{"podbastion", serveCommand, home, ct.WorkDir},
+		Process: process, UID: cred.UID, GID: cred.GID, Groups: cred.Groups, Args: []string{"podbastion", serveCommand, home, ct.WorkDir},
 	})
 	if err != nil {
 		return err
