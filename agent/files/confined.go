@@ -25,18 +25,21 @@ const (
 	maxLine  = 128 << 10 // an event's; a path has at most 4 KiB
 	copySize = 256 << 10
 	together = 5 * time.Millisecond // events that come within pass in one frame
+
+	endGrace = 200 * time.Millisecond // for a helper to tell how far it got, once its input has ended
 )
 
 // Confined serves containers. Make one with NewConfined; it is safe for concurrent use.
 type Confined struct {
 	program *confine.Program
 	log     logrus.FieldLogger
+	grace   time.Duration
 }
 
 // NewConfined makes one whose helpers are started from an executable whose main calls Main; empty is the running one.
 // It logs what helpers have to say that is no event.
 func NewConfined(log logrus.FieldLogger, program string) *Confined {
-	return &Confined{log: log, program: confine.NewProgram(program)}
+	return &Confined{log: log, program: confine.NewProgram(program), grace: endGrace}
 }
 
 // ErrContainerEnded means that the container ended before the session did.
@@ -45,8 +48,8 @@ var ErrContainerEnded = errors.New("files: the container ended")
 // errEvents means that something was done and nobody can know what.
 var errEvents = errors.New("files: an event is too long or not understood")
 
-// Serve serves one session by a helper, and returns once that has ended. The helper ends with ctx and with the
-// container. What is still copied from s.In ends with s.In.
+// Serve serves one session by a helper, and returns once that has ended. With ctx and with the container the helper's
+// input ends, so that it tells how far it got, and a moment later the helper. What is still copied from s.In ends with s.In.
 func (c *Confined) Serve(ctx context.Context, ct runtime.Container, s Session) error {
 	container, err := ct.Hold()
 	if err != nil {
@@ -91,7 +94,15 @@ func (c *Confined) Serve(ctx context.Context, ct runtime.Container, s Session) e
 func (c *Confined) attend(ctx context.Context, helper *os.Process, wait func() error, container *proc.Handle, s Session, in, out, events *os.File) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	defer context.AfterFunc(ctx, func() { _ = helper.Kill() })()
+	ended := make(chan struct{})
+	defer context.AfterFunc(ctx, func() {
+		_ = in.Close() // it ends with its input, and tells what became of what is open
+		select {
+		case <-ended:
+		case <-time.After(c.grace):
+		}
+		_ = helper.Kill()
+	})()
 	go func() { // ends when the container does, or this session
 		container.Wait()
 		cancel(ErrContainerEnded)
@@ -102,22 +113,31 @@ func (c *Confined) attend(ctx context.Context, helper *os.Process, wait func() e
 	}()
 	var copies sync.WaitGroup
 	copies.Go(func() {
-		_, err := io.CopyBuffer(struct{ io.Writer }{s.Out}, struct{ io.Reader }{out}, make([]byte, copySize))
+		_, err := io.CopyBuffer(during{ctx, s.Out}, struct{ io.Reader }{out}, make([]byte, copySize))
 		if err != nil {
 			cancel(fmt.Errorf("files: the client's side is gone: %w", err))
 		}
-		_ = out.Close()
+	})
+	copies.Go(func() {
+		select {
+		case <-ended:
+		case <-ctx.Done():
+			_, _ = io.Copy(io.Discard, out) // what nobody waits for must not keep it from telling
+		}
 	})
 	copies.Go(func() {
 		if err := c.relay(s.Events, events); err != nil {
-			cancel(err) // nothing is done that is not told of
+			cancel(err)
+			_ = helper.Kill() // at once: nothing is done that is not told of
 			_, _ = io.Copy(io.Discard, events)
 		}
-		_ = events.Close()
 	})
 	err := wait()
+	close(ended)
 	copies.Wait()
-	_ = in.Close()
+	for _, f := range []*os.File{in, out, events} {
+		_ = f.Close()
+	}
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
@@ -125,6 +145,19 @@ func (c *Confined) attend(ctx context.Context, helper *os.Process, wait func() e
 		return fmt.Errorf("files: %w", err)
 	}
 	return nil
+}
+
+// during writes as long as ctx lasts.
+type during struct {
+	ctx context.Context
+	io.Writer
+}
+
+func (d during) Write(p []byte) (int, error) {
+	if err := context.Cause(d.ctx); err != nil {
+		return 0, err
+	}
+	return d.Writer.Write(p)
 }
 
 // relay passes events on, those of a short while together, and logs what is none. A file that is copied has two, and

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/podbastion/podbastion/audit"
 	"github.com/podbastion/podbastion/auth"
@@ -76,10 +77,12 @@ func (r *run) files(ctx context.Context, l *live, resolved route.Resolved, h fil
 // everything else keeps its place. What was begun and is not told of to its end was cut off. An error ends the session.
 func (r *run) fileEvents(src io.Reader, required bool) error {
 	log := &eventLog{run: r, slots: make(chan struct{}, maxAppends), failed: make(chan error, 1)}
-	open := map[uint64]filewire.Event{}
+	open := map[uint64]begun{}
 	err := r.follow(src, log, open, required)
 	for id, e := range open {
-		log.later(filewire.Event{Type: e.Kind, ID: id, Path: e.Path, Outcome: filewire.Partial, Reason: "the transfer was cut off"})
+		log.later(filewire.Event{
+			Type: e.Kind, ID: id, Path: e.Path, Outcome: filewire.Partial, Reason: "the transfer was cut off", Seconds: time.Since(e.at).Seconds(),
+		})
 	}
 	log.pending.Wait()
 	if err == nil {
@@ -88,8 +91,14 @@ func (r *run) fileEvents(src io.Reader, required bool) error {
 	return err
 }
 
+// begun is a transfer that is on its way since it was announced.
+type begun struct {
+	filewire.Event
+	at time.Time
+}
+
 // follow takes the agent's events until there are no more. What is open then is left in open.
-func (r *run) follow(src io.Reader, log *eventLog, open map[uint64]filewire.Event, required bool) error {
+func (r *run) follow(src io.Reader, log *eventLog, open map[uint64]begun, required bool) error {
 	unknown := &End{Reason: "lost: the agent's events are not understood", Text: "the connection to the pod was lost: its agent is not understood"}
 	lines := bufio.NewScanner(src)
 	lines.Buffer(make([]byte, 4<<10), maxEventLine)
@@ -104,7 +113,7 @@ func (r *run) follow(src io.Reader, log *eventLog, open map[uint64]filewire.Even
 		delete(open, e.ID)
 		switch {
 		case e.Type == filewire.Open:
-			open[e.ID] = e
+			open[e.ID] = begun{e, time.Now()}
 		case e.Type == filewire.Notice:
 			r.say(printable(e.Reason))
 		case e.ID != 0:

@@ -54,7 +54,7 @@ func TestEventsAreNotLost(t *testing.T) {
 		if !errors.As(err, &end) || !strings.Contains(end.Reason, "events are not understood") || end.Text == "" {
 			t.Errorf("%s: the session goes on: %v", name, err)
 		}
-		if len(events) != 1 || events[0].Path != "/f" || events[0].Outcome != filewire.Partial {
+		if len(events) != 1 || events[0].Path != "/f" || events[0].Outcome != filewire.Partial || events[0].Seconds <= 0 {
 			t.Errorf("%s: %+v", name, events)
 		}
 	}

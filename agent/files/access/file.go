@@ -19,7 +19,7 @@ import (
 	"github.com/podbastion/podbastion/internal/filewire"
 )
 
-// maxReread bounds what is read again at the end, to sum up a file that was not written from its start to its end.
+// maxReread bounds what is read again at the end, to sum up a file that did not pass from its start to its end.
 const maxReread = 64 << 20
 
 // Mode is how a file is opened.
@@ -96,7 +96,8 @@ type File struct {
 
 	mu            sync.Mutex // guards all below
 	read, written stream
-	end           bool // the end was read
+	seen          spans // what was read, once it was not read in order
+	end           bool  // the end was read
 	expect        int64
 	reason        string
 	closed        bool
@@ -244,6 +245,10 @@ func (h *File) ReadAt(p []byte, off int64) (int, error) {
 		return 0, ErrTooLarge
 	}
 	h.read.pass(p[:n], off)
+	if h.read.broken {
+		h.seen.add(0, h.read.next)
+		h.seen.add(off, off+int64(n))
+	}
 	return n, nil
 }
 
