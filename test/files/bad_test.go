@@ -75,8 +75,7 @@ func holds(path string, more int64) func() bool {
 	}
 }
 
-// partial waits for the event of a transfer that was not whole.
-// partial are the events that tell so of a path, which must be.
+// partial waits for the event of a transfer that was not whole. It returns the events that tell so of the path.
 func (w *world) partial(t testing.TB, kind audit.Type, path, reason string) (all []audit.Event) {
 	t.Helper()
 	w.log.find(t, fmt.Sprintf("%s of %s is partial: %s", kind, path, reason), func(e audit.Event) bool {

@@ -184,6 +184,11 @@ func (h *File) tooLarge(kind audit.Type, most int64) error {
 // Path is where the file was opened, links resolved.
 func (h *File) Path() string { return h.path }
 
+// Same tells that both are one file, under whichever name.
+func (h *File) Same(other *File) bool {
+	return h.first.Dev == other.first.Dev && h.first.Ino == other.first.Ino
+}
+
 // Stat tells of the open file.
 func (h *File) Stat() (unix.Stat_t, error) {
 	var st unix.Stat_t
