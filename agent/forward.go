@@ -45,7 +45,7 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	conn, _ := r.Context().Value(connKey{}).(*watched)
-	f := &forwarder{server: s, grant: g, pid: c.PID, conn: conn}
+	f := &forwarder{server: s, grant: g, container: c, conn: conn}
 	if !wsstream.IsWebSocketRequest(r) {
 		w = wholeFrames{w}
 	}
@@ -54,10 +54,10 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request) {
 
 // forwarder implements portforward.PortForwarder for one grant.
 type forwarder struct {
-	server *Server
-	grant  grant.Grant
-	pid    int
-	conn   *watched
+	server    *Server
+	grant     grant.Grant
+	container runtime.Container // whose network is the pod's
+	conn      *watched
 }
 
 // PortForward copies both ways until both are done.
@@ -73,7 +73,7 @@ func (f *forwarder) PortForward(_ context.Context, _, _ string, port int32, stre
 	}
 	defer leave()
 	defer f.server.watcher.add(f.conn, cancel)()
-	c, err := dialIn(ctx, f.pid, uint16(port))
+	c, err := dialIn(ctx, f.container, uint16(port))
 	if err != nil {
 		return fmt.Errorf("port %d: %w", port, err)
 	}
@@ -104,11 +104,13 @@ func (f *forwarder) PortForward(_ context.Context, _, _ string, port int32, stre
 	return nil
 }
 
-// dialIn connects to a port on the loopback of the network that process pid lives in.
-func dialIn(ctx context.Context, pid int, port uint16) (net.Conn, error) {
-	if pid <= 0 {
-		return nil, runtime.ErrGone
+// dialIn connects to a port on the loopback of a container's network.
+func dialIn(ctx context.Context, c runtime.Container, port uint16) (net.Conn, error) {
+	network, err := c.OpenProc("ns/net", os.O_RDONLY)
+	if err != nil {
+		return nil, err
 	}
+	defer network.Close()
 	type result struct {
 		conn net.Conn
 		err  error
@@ -117,7 +119,7 @@ func dialIn(ctx context.Context, pid int, port uint16) (net.Conn, error) {
 	go func() {
 		// The thread changes its network. When it cannot change back it is not unlocked, and ends with this goroutine.
 		goruntime.LockOSThread()
-		restore, err := enterNetwork(pid)
+		restore, err := enterNetwork(network)
 		if err != nil {
 			done <- result{nil, err}
 			return
@@ -147,13 +149,8 @@ func dialLoopback(ctx context.Context, port uint16) (net.Conn, error) {
 	return conn, nil
 }
 
-// enterNetwork moves the calling thread into the network namespace of pid (setns(2)).
-func enterNetwork(pid int) (restore func() error, err error) {
-	theirs, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", pid))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", runtime.ErrGone, err)
-	}
-	defer theirs.Close()
+// enterNetwork moves the calling thread into a network namespace (setns(2)).
+func enterNetwork(theirs *os.File) (restore func() error, err error) {
 	own, err := os.Open("/proc/thread-self/ns/net")
 	if err != nil {
 		return nil, err

@@ -2,15 +2,12 @@ package facts
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/podbastion/podbastion/agent/runtime"
 )
@@ -28,19 +25,13 @@ type Credentials struct {
 // ReadCredentials finds the numbers of user, or of the container's own user when user is empty, as the runtime would
 // for an exec: "name", "uid", each with ":group" or ":gid" after it if need be. Names are the container's own.
 func ReadCredentials(c runtime.Container, user string) (Credentials, error) {
-	if c.PID <= 0 {
-		return Credentials{}, runtime.ErrGone
-	}
 	if user == "" {
 		user = c.User
 	}
 	name, group, _ := strings.Cut(user, ":")
-	root, err := os.OpenFile(fmt.Sprintf("/proc/%d/root", c.PID), unix.O_PATH|unix.O_DIRECTORY, 0)
+	root, err := openRoot(c)
 	if err != nil {
-		if errors.Is(err, os.ErrNotExist) {
-			return Credentials{}, runtime.ErrGone
-		}
-		return Credentials{}, fmt.Errorf("facts: %w", err)
+		return Credentials{}, err
 	}
 	defer root.Close()
 	var f Facts
@@ -61,7 +52,7 @@ func ReadCredentials(c runtime.Container, user string) (Credentials, error) {
 // is a member of; those that the pod adds (fsGroup, supplementalGroups) always count.
 func (cr *Credentials) groups(root *os.File, user, group string, added []string) error {
 	byName, members := map[string]uint32{}, []uint32(nil)
-	file, err := openIn(root, "/etc/group", unix.O_RDONLY|unix.O_NONBLOCK)
+	file, err := openRegular(root, "/etc/group")
 	if err == nil {
 		defer file.Close()
 		sc := bufio.NewScanner(io.LimitReader(file, maxPasswd))

@@ -1,5 +1,5 @@
 // Package facts reads who a container's user is and which shells the container has, from the container's own files.
-// It runs nothing in the container, and no link in there leads it out.
+// It runs nothing in the container, opens nothing in there but regular files, and no link in there leads it out.
 package facts
 
 import (
@@ -38,9 +38,6 @@ func known() []string {
 
 // Read reads the facts of a container for user, or for the container's own user when user is empty.
 func Read(c runtime.Container, user string) (Facts, error) {
-	if c.PID <= 0 {
-		return Facts{}, runtime.ErrGone
-	}
 	if user == "" {
 		user = c.User
 	}
@@ -74,11 +71,8 @@ func Read(c runtime.Container, user string) (Facts, error) {
 }
 
 func openRoot(c runtime.Container) (*os.File, error) {
-	root, err := os.OpenFile(fmt.Sprintf("/proc/%d/root", c.PID), unix.O_PATH|unix.O_DIRECTORY, 0)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return nil, runtime.ErrGone
-	case err != nil:
+	root, err := c.OpenProc("root", unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
 		return nil, fmt.Errorf("facts: %w", err)
 	}
 	return root, nil
@@ -93,9 +87,6 @@ type File struct {
 
 // Stat tells of a file by its absolute path in the container, links followed as a process in there would.
 func Stat(c runtime.Container, name string) (File, error) {
-	if c.PID <= 0 {
-		return File{}, runtime.ErrGone
-	}
 	if !path.IsAbs(name) || len(name) >= unix.PathMax || strings.ContainsRune(name, 0) {
 		return File{}, errors.New("facts: want an absolute path")
 	}
@@ -137,7 +128,7 @@ func lookup(root *os.File, user string, f *Facts) (string, error) {
 	if user == "" {
 		f.User = "root"
 	}
-	file, err := openIn(root, "/etc/passwd", unix.O_RDONLY|unix.O_NONBLOCK)
+	file, err := openRegular(root, "/etc/passwd")
 	if err != nil {
 		if numeric {
 			return "", nil // an image without users; a number needs none
@@ -195,4 +186,20 @@ func openIn(root *os.File, name string, flags uint64) (*os.File, error) {
 		return nil, err
 	}
 	return os.NewFile(uintptr(fd), name), nil
+}
+
+var errNotRegular = errors.New("not a regular file")
+
+// openRegular opens a file to read it. The agent is the node's root, and opening can be an act where the file is a
+// device, or wait where it is a pipe: what is opened is what was looked at before.
+func openRegular(root *os.File, name string) (*os.File, error) {
+	place, err := openIn(root, name, unix.O_PATH)
+	if err != nil {
+		return nil, err
+	}
+	defer place.Close()
+	if st, err := place.Stat(); err != nil || !st.Mode().IsRegular() {
+		return nil, errors.Join(err, errNotRegular)
+	}
+	return os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", place.Fd()), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 }

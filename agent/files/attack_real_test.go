@@ -317,4 +317,7 @@ func TestContainerDiesMidTransfer(t *testing.T) {
 	if e.Kind != "file.write" {
 		t.Errorf("event %+v", e)
 	}
+	if e := x.last(t, "file.write", "/tmp/half"); e.Outcome != filewire.Partial || e.Bytes == nil || *e.Bytes != 100_000 || e.Seconds <= 0 {
+		t.Errorf("event %+v", e)
+	}
 }

@@ -25,31 +25,42 @@ const (
 	maxLine  = 128 << 10 // an event's; a path has at most 4 KiB
 	copySize = 256 << 10
 	together = 5 * time.Millisecond // events that come within pass in one frame
+
+	endGrace = 200 * time.Millisecond // for a helper to tell how far it got, once its input has ended
 )
 
 // Confined serves containers. Make one with NewConfined; it is safe for concurrent use.
 type Confined struct {
 	program *confine.Program
 	log     logrus.FieldLogger
+	grace   time.Duration
 }
 
 // NewConfined makes one whose helpers are started from an executable whose main calls Main; empty is the running one.
 // It logs what helpers have to say that is no event.
 func NewConfined(log logrus.FieldLogger, program string) *Confined {
-	return &Confined{log: log, program: confine.NewProgram(program)}
+	return &Confined{log: log, program: confine.NewProgram(program), grace: endGrace}
 }
 
 // ErrContainerEnded means that the container ended before the session did.
 var ErrContainerEnded = errors.New("files: the container ended")
 
-// Serve serves one session by a helper, and returns once that has ended. The helper ends with ctx and with the
-// container. What is still copied from s.In ends with s.In.
+// errEvents means that something was done and nobody can know what.
+var errEvents = errors.New("files: an event is too long or not understood")
+
+// Serve serves one session by a helper, and returns once that has ended. With ctx and with the container the helper's
+// input ends, so that it tells how far it got, and a moment later the helper. What is still copied from s.In ends with s.In.
 func (c *Confined) Serve(ctx context.Context, ct runtime.Container, s Session) error {
-	container, err := proc.Open(ct.PID)
+	container, err := ct.Hold()
 	if err != nil {
-		return runtime.ErrGone
+		return err
 	}
 	defer container.Close()
+	process, err := container.Pidfd()
+	if err != nil {
+		return err
+	}
+	defer process.Close()
 	cred, err := facts.ReadCredentials(ct, s.User)
 	if err != nil {
 		return err
@@ -59,7 +70,7 @@ func (c *Confined) Serve(ctx context.Context, ct runtime.Container, s Session) e
 		home = "" // not one that somebody chose: the working directory goes before it
 	}
 	cmd, err := c.program.Command(confine.Spec{
-		PID: ct.PID, UID: cred.UID, GID: cred.GID, Groups: cred.Groups, Args: []string{"podbastion", serveCommand, home, ct.WorkDir},
+		Process: process, UID: cred.UID, GID: cred.GID, Groups: cred.Groups, Args: []string{"podbastion", serveCommand, home, ct.WorkDir},
 	})
 	if err != nil {
 		return err
@@ -83,7 +94,15 @@ func (c *Confined) Serve(ctx context.Context, ct runtime.Container, s Session) e
 func (c *Confined) attend(ctx context.Context, helper *os.Process, wait func() error, container *proc.Handle, s Session, in, out, events *os.File) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	defer context.AfterFunc(ctx, func() { _ = helper.Kill() })()
+	ended := make(chan struct{})
+	defer context.AfterFunc(ctx, func() {
+		_ = in.Close() // it ends with its input, and tells what became of what is open
+		select {
+		case <-ended:
+		case <-time.After(c.grace):
+		}
+		_ = helper.Kill()
+	})()
 	go func() { // ends when the container does, or this session
 		container.Wait()
 		cancel(ErrContainerEnded)
@@ -94,19 +113,31 @@ func (c *Confined) attend(ctx context.Context, helper *os.Process, wait func() e
 	}()
 	var copies sync.WaitGroup
 	copies.Go(func() {
-		_, err := io.CopyBuffer(struct{ io.Writer }{s.Out}, struct{ io.Reader }{out}, make([]byte, copySize))
+		_, err := io.CopyBuffer(during{ctx, s.Out}, struct{ io.Reader }{out}, make([]byte, copySize))
 		if err != nil {
 			cancel(fmt.Errorf("files: the client's side is gone: %w", err))
 		}
-		_ = out.Close()
 	})
 	copies.Go(func() {
-		c.relay(s.Events, events)
-		_ = events.Close()
+		select {
+		case <-ended:
+		case <-ctx.Done():
+			_, _ = io.Copy(io.Discard, out) // what nobody waits for must not keep it from telling
+		}
+	})
+	copies.Go(func() {
+		if err := c.relay(s.Events, events); err != nil {
+			cancel(err)
+			_ = helper.Kill() // at once: nothing is done that is not told of
+			_, _ = io.Copy(io.Discard, events)
+		}
 	})
 	err := wait()
+	close(ended)
 	copies.Wait()
-	_ = in.Close()
+	for _, f := range []*os.File{in, out, events} {
+		_ = f.Close()
+	}
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
@@ -116,20 +147,29 @@ func (c *Confined) attend(ctx context.Context, helper *os.Process, wait func() e
 	return nil
 }
 
+// during writes as long as ctx lasts.
+type during struct {
+	ctx context.Context
+	io.Writer
+}
+
+func (d during) Write(p []byte) (int, error) {
+	if err := context.Cause(d.ctx); err != nil {
+		return 0, err
+	}
+	return d.Writer.Write(p)
+}
+
 // relay passes events on, those of a short while together, and logs what is none. A file that is copied has two, and
-// each alone would cost as much on the way as the file's own packets.
-func (c *Confined) relay(w io.Writer, r io.Reader) {
+// each alone would cost as much on the way as the file's own packets. An error means that an event was not passed on.
+func (c *Confined) relay(w io.Writer, r io.Reader) error {
 	buf := make([]byte, maxLine)
 	held := 0 // of a line whose end is still to come
 	for {
 		n, err := r.Read(buf[held:])
-		rest, passed := c.lines(w, buf[:held+n], err != nil)
-		switch {
-		case passed != nil:
-			_, _ = io.Copy(io.Discard, r) // nobody listens; the helper does not wait, it is being ended
-			return
-		case err != nil:
-			return
+		rest, failure := c.lines(w, buf[:held+n], err != nil)
+		if failure != nil || err != nil {
+			return failure
 		}
 		held = copy(buf, rest)
 		if held+n < len(buf)/2 {
@@ -141,23 +181,31 @@ func (c *Confined) relay(w io.Writer, r io.Reader) {
 // lines passes on the whole lines of p, all of it at the end, and returns the rest.
 func (c *Confined) lines(w io.Writer, p []byte, end bool) ([]byte, error) {
 	good := make([]byte, 0, len(p))
+	var lost error
 	for len(p) > 0 {
 		line, rest, whole := bytes.Cut(p, []byte{'\n'})
 		if !whole && !end && len(p) < maxLine {
 			break
 		}
 		p = rest
-		if whole && len(line) > 0 && line[0] == '{' && json.Valid(line) {
-			good = append(append(good, line...), '\n')
-		} else if len(line) > 0 {
+		switch {
+		case len(line) == 0:
+		case line[0] != '{':
 			c.log.WithField("text", string(line)).Warn("a files helper complains")
+		case whole && json.Valid(line):
+			good = append(append(good, line...), '\n')
+		default:
+			c.log.WithField("text", string(line[:min(len(line), 400)])).Error("a files helper's event is not understood")
+			lost = errEvents
 		}
 	}
 	if len(good) == 0 {
-		return p, nil
+		return p, lost
 	}
-	_, err := w.Write(good)
-	return p, err
+	if _, err := w.Write(good); err != nil {
+		return p, fmt.Errorf("files: nobody takes the events: %w", err)
+	}
+	return p, lost
 }
 
 // pipe is one with both ends.

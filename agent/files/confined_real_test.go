@@ -48,7 +48,7 @@ func inspect(t *testing.T, id string) runtime.Container {
 	if err != nil || pid == 0 {
 		t.Fatalf("container %s: %q", id, f)
 	}
-	c := runtime.Container{ID: id, PID: pid, User: f[1], WorkDir: f[2]}
+	c := runtime.Container{ID: id, PID: pid, Group: id, User: f[1], WorkDir: f[2]}
 	if f[3] != "" {
 		c.Groups = strings.Split(f[3], ",")
 	}

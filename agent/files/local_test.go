@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"io"
 	"os"
@@ -334,4 +335,44 @@ func TestOperations(t *testing.T) {
 		_ = f.Close()
 		t.Error("an exclusive open of what is there")
 	}
+}
+
+// What a client sends ends up in events, which have a longest line.
+func TestEventsAreBounded(t *testing.T) {
+	c, dir := pod(t)
+	x, client := open(t, files.Local{}, c, "", everything())
+	for _, n := range []int{4096, 200_000} {
+		if err := client.Symlink(strings.Repeat("x", n), "l"); err == nil {
+			t.Errorf("a link with a text of %d bytes is made", n)
+		}
+	}
+	for _, e := range x.all() {
+		if e.Type == "file.link" {
+			t.Errorf("a link that the kernel does not take has an event: %d bytes", len(e.NewPath))
+		}
+	}
+	// The longest there are, of what grows most on the way.
+	name := strings.Repeat("\x01", 255)
+	long := strings.Repeat(name+"/", (4090-len(dir))/256)
+	must(t, os.MkdirAll(filepath.Join(dir, long), 0o755))
+	must(t, client.Symlink(strings.Repeat("\x01", 4095), long+"l"))
+	e := x.last(t, "file.link", filepath.Join(dir, long, "l"))
+	line, err := json.Marshal(e)
+	must(t, err)
+	if len(line) > 64<<10 || len(e.NewPath) != 4095 {
+		t.Errorf("the longest event has %d bytes, its link %d", len(line), len(e.NewPath))
+	}
+	// Links lead to a place whose whole name is longer than any that can be used.
+	root, err := os.OpenRoot(filepath.Join(dir, long))
+	must(t, err)
+	defer root.Close()
+	must(t, root.MkdirAll(long, 0o755))
+	must(t, root.WriteFile(long+"f", []byte("deep"), 0o644))
+	must(t, root.Symlink(long, "more"))
+	must(t, os.Symlink(long, filepath.Join(dir, "deep")))
+	if got, err := read(client, "deep/more/f"); err == nil {
+		t.Errorf("a file whose path is too long for an event reads %q", got)
+	}
+	must(t, write(t, client, "after", "x"))
+	x.last(t, "file.write", dir+"/after")
 }

@@ -4,6 +4,7 @@ package files_test
 
 import (
 	"bufio"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -55,7 +56,30 @@ func userNamespace(t *testing.T) (runtime.Container, string) {
 	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "up\n" {
 		t.Fatalf("%q, %v", line, err)
 	}
-	return runtime.Container{ID: "userns", PID: cmd.Process.Pid}, root
+	return runtime.Container{ID: "userns", PID: cmd.Process.Pid, Group: group(t, cmd)}, root
+}
+
+// group puts a process into a control group, as systemd calls them for a runtime, and returns what it is known by.
+func group(t *testing.T, cmd *exec.Cmd) string {
+	t.Helper()
+	id := fmt.Sprintf("%064x", cmd.Process.Pid)
+	for _, base := range []string{"/sys/fs/cgroup/unified", "/sys/fs/cgroup", "/sys/fs/cgroup/pids"} {
+		dir := base + "/docker-" + id + ".scope"
+		if _, err := os.Stat(base + "/cgroup.procs"); err != nil || os.Mkdir(dir, 0o755) != nil {
+			continue
+		}
+		t.Cleanup(func() {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+			_ = os.Remove(dir)
+		})
+		if err := os.WriteFile(dir+"/cgroup.procs", []byte(fmt.Sprint(cmd.Process.Pid)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	t.Fatal("this machine has no control groups")
+	return ""
 }
 
 func TestUserNamespace(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/podbastion/podbastion/agent/runtime/proc"
 	"github.com/podbastion/podbastion/internal/tty"
@@ -26,12 +27,53 @@ type Container struct {
 	Key
 	UID string // of the pod
 	ID  string // the runtime's
-	PID int    // of its first process, as this node sees it; 0 where the runtime has none
+	PID int    // of its first process, as this node saw it: Hold tells whether it still is; 0 where the runtime has none
 
 	User    string   // whom the image or pod runs it as: "", "name", "uid" or with ":group"
 	Groups  []string // that the pod adds to the user's own, by name or number
 	WorkDir string   // its working directory
 	Home    string   // where the runtime gives one whatever the user database says
+
+	// Group is what a control group of its processes is called, by which they are known. It is empty where containers
+	// are none, and PID is this very process.
+	Group string
+}
+
+// Hold takes hold of the container's first process. It fails with ErrGone when there is none, also where another one has
+// got its number: what PID says may be older than the container's end.
+func (c Container) Hold() (*proc.Handle, error) {
+	if c.PID <= 0 {
+		return nil, ErrGone
+	}
+	var h *proc.Handle
+	var err error
+	switch {
+	case c.Group != "":
+		h, err = proc.OpenIn(c.PID, c.Group)
+	case c.PID == os.Getpid():
+		h, err = proc.Open(c.PID)
+	default:
+		return nil, fmt.Errorf("runtime: nothing proves that process %d is of container %s", c.PID, c.ID)
+	}
+	return h, gone(err)
+}
+
+// OpenProc opens what /proc has of the container's first process.
+func (c Container) OpenProc(name string, flags int) (*os.File, error) {
+	h, err := c.Hold()
+	if err != nil {
+		return nil, err
+	}
+	defer h.Close()
+	f, err := h.File(name, flags)
+	return f, gone(err)
+}
+
+func gone(err error) error {
+	if errors.Is(err, proc.ErrGone) {
+		return ErrGone
+	}
+	return err
 }
 
 // Spec is what to execute. There is no working directory in it on purpose: see CVE-2024-21626.

@@ -251,6 +251,7 @@ func (c *copier) output(p bridge.Process, broken chan<- error) <-chan result {
 		copies.Go(func() {
 			if err := c.events(p.Stderr()); err != nil {
 				broken <- err
+				_, _ = io.Copy(io.Discard, p.Stderr()) // what else comes must not hold back the end
 			}
 		})
 	case c.run.request.Terminal == nil:

@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/podbastion/podbastion/audit"
 	"github.com/podbastion/podbastion/auth"
@@ -74,20 +76,44 @@ func (r *run) files(ctx context.Context, l *live, resolved route.Resolved, h fil
 // fileEvents writes what an agent tells into the audit log. Transfers that are over may overtake one another there;
 // everything else keeps its place. What was begun and is not told of to its end was cut off. An error ends the session.
 func (r *run) fileEvents(src io.Reader, required bool) error {
+	log := &eventLog{run: r, slots: make(chan struct{}, maxAppends), failed: make(chan error, 1)}
+	open := map[uint64]begun{}
+	err := r.follow(src, log, open, required)
+	for id, e := range open {
+		log.later(filewire.Event{
+			Type: e.Kind, ID: id, Path: e.Path, Outcome: filewire.Partial, Reason: "the transfer was cut off", Seconds: time.Since(e.at).Seconds(),
+		})
+	}
+	log.pending.Wait()
+	if err == nil {
+		err = log.err(required)
+	}
+	return err
+}
+
+// begun is a transfer that is on its way since it was announced.
+type begun struct {
+	filewire.Event
+	at time.Time
+}
+
+// follow takes the agent's events until there are no more. What is open then is left in open.
+func (r *run) follow(src io.Reader, log *eventLog, open map[uint64]begun, required bool) error {
+	unknown := &End{Reason: "lost: the agent's events are not understood", Text: "the connection to the pod was lost: its agent is not understood"}
 	lines := bufio.NewScanner(src)
 	lines.Buffer(make([]byte, 4<<10), maxEventLine)
-	log := &eventLog{run: r, slots: make(chan struct{}, maxAppends), failed: make(chan error, 1)}
-	defer log.pending.Wait()
-	open := map[uint64]filewire.Event{}
 	for lines.Scan() {
 		var e filewire.Event
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil || len(open) > maxOpen {
-			return &End{Reason: "lost: the agent's events are not understood", Text: "the connection to the pod was lost: its agent is not understood"}
+			if lines.Err() != nil {
+				return nil // half a line, because the connection broke
+			}
+			return unknown
 		}
 		delete(open, e.ID)
 		switch {
 		case e.Type == filewire.Open:
-			open[e.ID] = e
+			open[e.ID] = begun{e, time.Now()}
 		case e.Type == filewire.Notice:
 			r.say(printable(e.Reason))
 		case e.ID != 0:
@@ -99,14 +125,10 @@ func (r *run) fileEvents(src io.Reader, required bool) error {
 			return err
 		}
 	}
-	for id, e := range open {
-		log.later(filewire.Event{Type: e.Kind, ID: id, Path: e.Path, Outcome: filewire.Partial, Reason: "the transfer was cut off"})
+	if errors.Is(lines.Err(), bufio.ErrTooLong) { // any other end is told by the process
+		return unknown
 	}
-	if lines.Err() != nil { // the agent's end of it is told by the process
-		_, _ = io.Copy(io.Discard, src)
-	}
-	log.pending.Wait()
-	return log.err(required)
+	return nil
 }
 
 // eventLog appends events to the audit log.

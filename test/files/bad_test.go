@@ -75,17 +75,22 @@ func holds(path string, more int64) func() bool {
 	}
 }
 
-// partial waits for the event of a transfer that was not whole.
-func (w *world) partial(t testing.TB, kind audit.Type, path, reason string) {
+// partial waits for the event of a transfer that was not whole. It returns the events that tell so of the path.
+func (w *world) partial(t testing.TB, kind audit.Type, path, reason string) (all []audit.Event) {
 	t.Helper()
 	w.log.find(t, fmt.Sprintf("%s of %s is partial: %s", kind, path, reason), func(e audit.Event) bool {
 		return e.Type == kind && e.Path == path && e.Outcome == "partial" && e.SHA256 == "" && strings.Contains(e.Reason, reason)
 	})
 	for _, e := range w.log.all() {
-		if e.Path == path && e.Type == kind && e.Outcome == "complete" {
+		if e.Path != path || e.Type != kind {
+			continue
+		}
+		if e.Outcome == "complete" {
 			t.Errorf("%s is told as complete, too", path)
 		}
+		all = append(all, e)
 	}
+	return all
 }
 
 // slow has OpenSSH's clients take a second for a MiB.
@@ -173,8 +178,11 @@ func TestContainerDies(t *testing.T) {
 			}
 		}
 	}
-	w.partial(t, audit.FileWrite, "/up", "cut off")
-	w.partial(t, audit.FileRead, "/down", "cut off")
+	for _, e := range append(w.partial(t, audit.FileWrite, "/up", ""), w.partial(t, audit.FileRead, "/down", "")...) {
+		if e.Bytes == nil || *e.Bytes < 500<<10 || e.Seconds <= 0 {
+			t.Errorf("how far it got is not told: %+v", e)
+		}
+	}
 }
 
 func TestClientStops(t *testing.T) {

@@ -319,6 +319,9 @@ func (f *Files) Link(from, to string) error {
 
 // Symlink makes a link at p with that text. What it leads to is judged when somebody follows it.
 func (f *Files) Symlink(text, p string) error {
+	if len(text) >= unix.PathMax { // the kernel takes no longer one, and no event is to carry it
+		return unix.ENAMETOOLONG
+	}
 	pl, err := f.locate(p, false)
 	if err != nil {
 		return err

@@ -21,7 +21,7 @@ func (h *File) finish(abandoned string) error {
 	}
 	h.closed = true
 	last, statErr := h.Stat()
-	if h.mode.Read && h.mode.Write && h.read.bytes > 0 {
+	if h.kind == audit.FileWrite && h.read.bytes > 0 {
 		h.files.emit(h.event(audit.FileRead, 0, h.readOutcome(abandoned, last, statErr)))
 	}
 	var e filewire.Event
@@ -50,7 +50,8 @@ func (h *File) event(kind audit.Type, id uint64, o outcome) filewire.Event {
 	}
 }
 
-// readOutcome calls a read complete when every byte from the start to the end passed once, in order.
+// readOutcome calls a read complete when every byte from the start to the end passed. The sum is that of what passed or,
+// where that was not in order, of the file as it stands, unchanged.
 func (h *File) readOutcome(abandoned string, last unix.Stat_t, statErr error) outcome {
 	s := &h.read
 	o := outcome{word: filewire.Partial, reason: h.reason, bytes: s.bytes}
@@ -60,21 +61,43 @@ func (h *File) readOutcome(abandoned string, last unix.Stat_t, statErr error) ou
 	case o.reason != "":
 	case s.failed:
 		o.reason = "a read failed"
-	case s.broken:
-		o.reason = "not read in order"
-	case !h.end && s.next < last.Size:
+	case !h.wasRead(last):
 		o.reason = "not read to the end"
 		if abandoned != "" {
 			o.reason = abandoned
 		}
-	case last.Size != h.first.Size && h.kind == audit.FileRead || s.next < last.Size,
-		last.Mtim != h.first.Mtim && h.kind == audit.FileRead:
+	case h.kind == audit.FileRead && changed(h.first, last) || !s.broken && s.next < last.Size:
 		o.reason = "changed while it was read"
-		o.sum = s.hex()
+		if !s.broken {
+			o.sum = s.hex()
+		}
+	case s.broken:
+		o.word = filewire.Complete
+		o.sum, o.reason = h.sumAgain(last.Size, "not read")
+		if again, err := h.Stat(); err != nil || changed(last, again) {
+			o = outcome{word: filewire.Partial, reason: "changed while it was read", bytes: s.bytes}
+		}
 	default:
 		o.word, o.sum = filewire.Complete, s.hex()
 	}
 	return o
+}
+
+func changed(was, is unix.Stat_t) bool { return was.Size != is.Size || was.Mtim != is.Mtim }
+
+// wasRead tells that every byte was read. The kernel's own files say that they have none: their end must have been seen.
+func (h *File) wasRead(last unix.Stat_t) bool {
+	s := &h.read
+	switch {
+	case last.Size == 0 && s.bytes == 0 && !h.end:
+		n, err := pread(h.fd, make([]byte, 1), 0)
+		return n == 0 && err == nil
+	case last.Size == 0 && !h.end:
+		return false
+	case s.broken:
+		return h.seen.cover(last.Size)
+	}
+	return h.end || s.next >= last.Size
 }
 
 // writeOutcome calls a write complete when the client closed it and no write failed. The sum is that of the file as it
@@ -106,8 +129,13 @@ func (h *File) writtenSum(last unix.Stat_t) (sum, reason string) {
 	if !h.reread && !h.mode.Read {
 		return "", "no sum: not written from start to end, and not readable"
 	}
-	if last.Size > maxReread {
-		return "", "no sum: not written from start to end, and too large to be read again"
+	return h.sumAgain(last.Size, "not written")
+}
+
+// sumAgain reads a file to sum it up, unless it is too large for that.
+func (h *File) sumAgain(size int64, what string) (sum, reason string) {
+	if size > maxReread {
+		return "", "no sum: " + what + " from start to end, and too large to be read again"
 	}
 	all := sha256.New()
 	buf := make([]byte, 256<<10)

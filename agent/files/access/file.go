@@ -19,7 +19,7 @@ import (
 	"github.com/podbastion/podbastion/internal/filewire"
 )
 
-// maxReread bounds what is read again at the end, to sum up a file that was not written from its start to its end.
+// maxReread bounds what is read again at the end, to sum up a file that did not pass from its start to its end.
 const maxReread = 64 << 20
 
 // Mode is how a file is opened.
@@ -28,10 +28,13 @@ type Mode struct {
 	Perm                                             uint32 // of a file that is created
 }
 
+// makes tells that the file, or what is in it, will not be as it was.
+func (m Mode) makes() bool { return m.Write || m.Create || m.Truncate }
+
 func (m Mode) flags() int {
 	flags := 0
 	switch {
-	case m.Read && m.Write:
+	case m.Read && m.Write, m.Truncate && !m.Write:
 		flags = unix.O_RDWR
 	case m.Write:
 		flags = unix.O_WRONLY
@@ -93,7 +96,8 @@ type File struct {
 
 	mu            sync.Mutex // guards all below
 	read, written stream
-	end           bool // the end was read
+	seen          spans // what was read, once it was not read in order
+	end           bool  // the end was read
 	expect        int64
 	reason        string
 	closed        bool
@@ -106,7 +110,7 @@ func (f *Files) Open(p string, m Mode) (*File, error) {
 		if err != nil {
 			return nil, err
 		}
-		file, err := f.open(pl, m)
+		file, err := f.openOrMake(pl, m)
 		pl.Close()
 		if !errors.Is(err, unix.ELOOP) || m.Exclusive && m.Create {
 			return file, err
@@ -115,9 +119,21 @@ func (f *Files) Open(p string, m Mode) (*File, error) {
 	return nil, unix.ELOOP
 }
 
+// openOrMake only reads where a client that means to read would also have the file made, and it is there.
+func (f *Files) openOrMake(pl *tree.Place, m Mode) (*File, error) {
+	if m.Create && !m.Write && !m.Truncate && !m.Exclusive {
+		read := m
+		read.Create = false
+		if file, err := f.open(pl, read); !errors.Is(err, unix.ENOENT) {
+			return file, err
+		}
+	}
+	return f.open(pl, m)
+}
+
 func (f *Files) open(pl *tree.Place, m Mode) (*File, error) {
 	h := &File{files: f, path: pl.Path, mode: m, kind: audit.FileRead, began: time.Now(), most: -1, mostRead: -1, expect: -1}
-	if m.Write {
+	if m.makes() {
 		var ok bool
 		h.kind = audit.FileWrite
 		if h.most, ok = f.upload.match(pl.Path); !ok {
@@ -167,6 +183,11 @@ func (h *File) tooLarge(kind audit.Type, most int64) error {
 
 // Path is where the file was opened, links resolved.
 func (h *File) Path() string { return h.path }
+
+// Same tells that both are one file, under whichever name.
+func (h *File) Same(other *File) bool {
+	return h.first.Dev == other.first.Dev && h.first.Ino == other.first.Ino
+}
 
 // Stat tells of the open file.
 func (h *File) Stat() (unix.Stat_t, error) {
@@ -229,6 +250,10 @@ func (h *File) ReadAt(p []byte, off int64) (int, error) {
 		return 0, ErrTooLarge
 	}
 	h.read.pass(p[:n], off)
+	if h.read.broken {
+		h.seen.add(0, h.read.next)
+		h.seen.add(off, off+int64(n))
+	}
 	return n, nil
 }
 

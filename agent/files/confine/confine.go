@@ -28,12 +28,18 @@ const EnterCommand = "files-enter"
 
 // Spec says where and as whom to run.
 type Spec struct {
-	PID    int      `json:"pid"` // a process of the container, as this node numbers it
-	UID    uint32   `json:"uid"`
-	GID    uint32   `json:"gid"`
-	Groups []uint32 `json:"groups"`
-	Args   []string `json:"args"` // of the confined program, from its own name on
+	Process *os.File `json:"-"` // a pidfd of one of the container's processes; the caller knows that it is
+	UID     uint32   `json:"uid"`
+	GID     uint32   `json:"gid"`
+	Groups  []uint32 `json:"groups"`
+	Args    []string `json:"args"` // of the confined program, from its own name on
 }
+
+// Descriptors that the program is started with, behind the streams.
+const (
+	programFD = 3
+	processFD = 4
+)
 
 // Program is a sealed copy of an executable whose main calls Main.
 type Program struct {
@@ -100,7 +106,7 @@ func checkStatic(f *os.File) error {
 	return nil
 }
 
-// Command makes the helper's command; its streams are the caller's to set.
+// Command makes the helper's command; its streams are the caller's to set. s.Process must stay open until it is started.
 func (p *Program) Command(s Spec) (*exec.Cmd, error) {
 	file, err := p.open()
 	if err != nil {
@@ -110,8 +116,8 @@ func (p *Program) Command(s Spec) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, fmt.Errorf("confine: %w", err)
 	}
-	cmd := exec.Command("/proc/self/fd/3", EnterCommand, string(text)) // #nosec G204 -- our own program
-	cmd.ExtraFiles = []*os.File{file}
+	cmd := exec.Command(fmt.Sprintf("/proc/self/fd/%d", programFD), EnterCommand, string(text)) // #nosec G204 -- our own program
+	cmd.ExtraFiles = []*os.File{file, s.Process}
 	cmd.Env = env()
 	cmd.Dir = "/"
 	return cmd, nil
@@ -128,7 +134,7 @@ func Main(args []string) {
 	var s Spec
 	err := json.Unmarshal([]byte(args[1]), &s)
 	if err == nil {
-		err = enter(s, 3)
+		err = enter(s, programFD, processFD)
 	}
 	fmt.Fprintln(os.Stderr, err)
 	os.Exit(1)

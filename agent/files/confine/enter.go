@@ -28,22 +28,26 @@ const (
 const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWCGROUP
 
 // enter confines the calling process and executes what s says, from the program that program is open on.
-func enter(s Spec, program int) error {
+func enter(s Spec, program, pidfd int) error {
 	runtime.LockOSThread()
-	pidfd, err := unix.PidfdOpen(s.PID, 0)
+	unix.CloseOnExec(pidfd)
+	pid, err := number(pidfd)
 	if err != nil {
 		return gone(err)
 	}
-	root, err := unix.Open(fmt.Sprintf("/proc/%d/root", s.PID), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err := elsewhere(pid); err != nil {
+		return err
+	}
+	root, err := unix.Open(fmt.Sprintf("/proc/%d/root", pid), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return gone(err)
 	}
-	bounding, err := boundingSet(s.PID)
+	bounding, err := boundingSet(pid)
 	if err != nil {
 		return gone(err)
 	}
 	flags := namespaces
-	foreign, err := foreignUsers(s.PID)
+	foreign, err := foreignUsers(pid)
 	if err != nil {
 		return gone(err)
 	}
@@ -67,6 +71,46 @@ func enter(s Spec, program int) error {
 }
 
 func gone(err error) error { return fmt.Errorf("confine: the container is gone: %w", err) }
+
+// number is that of the process that a pidfd is of (pidfd_open(2)).
+func number(pidfd int) (int, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", pidfd))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.SplitSeq(string(text), "\n") {
+		if v, ok := strings.CutPrefix(line, "Pid:"); ok {
+			if pid, err := strconv.Atoi(strings.TrimSpace(v)); err == nil && pid > 0 {
+				return pid, nil
+			}
+		}
+	}
+	return 0, unix.ESRCH
+}
+
+// errNode means a process that is in no container.
+var errNode = errors.New("confine: the process is the node's, not a container's")
+
+// elsewhere is the last line: whoever asks, no helper serves the node's own files.
+func elsewhere(pid int) error {
+	theirs, err := os.Stat(fmt.Sprintf("/proc/%d/ns/mnt", pid))
+	if err != nil {
+		return gone(err)
+	}
+	for _, own := range []string{"self", "1"} {
+		node, err := os.Stat("/proc/" + own + "/ns/mnt")
+		if own == "1" && errors.Is(err, os.ErrPermission) {
+			continue // it has rights that the agent has not: those of its namespaces are not to be had either
+		}
+		if err != nil {
+			return fmt.Errorf("confine: what the node's mounts are cannot be told: %w", err)
+		}
+		if os.SameFile(theirs, node) {
+			return errNode
+		}
+	}
+	return nil
+}
 
 // boundingSet reads the capabilities that a process can ever have.
 func boundingSet(pid int) (uint64, error) {

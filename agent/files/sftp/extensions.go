@@ -165,8 +165,8 @@ func (s *server) copyData(id uint32, r *reader, b []byte) ([]byte, error) {
 			return errHandle
 		case fromOff > math.MaxInt64 || toOff > math.MaxInt64 || n > math.MaxInt64 || n > 0 && (fromOff > math.MaxInt64-n || toOff > math.MaxInt64-n):
 			return unix.EFBIG
-		case from == to && (n == 0 || fromOff < toOff+n && toOff < fromOff+n):
-			return unix.EINVAL // it would read what it wrote
+		case from.Same(to) && (n == 0 || fromOff < toOff+n && toOff < fromOff+n):
+			return errOverlap // it would read what it wrote, without end
 		}
 		return access.Copy(s.ctx, to, int64(toOff), from, int64(fromOff), int64(n)) // #nosec G115 -- checked
 	})

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,8 +18,18 @@ import (
 	"github.com/podbastion/podbastion/internal/filewire"
 )
 
-// folder is a tree with some files, and one file beside it.
+func everything() filewire.Rules {
+	all := []filewire.Rule{{Paths: []string{"/**"}}}
+	return filewire.Rules{Upload: all, Download: all, Remove: all, Rename: all, Mkdir: all, Chmod: all}
+}
+
+// folder is a tree with some files in which everything is permitted, and one file beside it.
 func folder(t testing.TB) (*access.Files, string) {
+	t.Helper()
+	return folderUnder(t, everything(), func(filewire.Event) {})
+}
+
+func folderUnder(t testing.TB, rules filewire.Rules, emit func(filewire.Event)) (*access.Files, string) {
 	t.Helper()
 	base := t.TempDir()
 	dir := filepath.Join(base, "in")
@@ -35,8 +46,7 @@ func folder(t testing.TB) (*access.Files, string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = root.Close() })
-	all := []filewire.Rule{{Paths: []string{"/**"}}}
-	f, err := access.New(root, "/", filewire.Rules{Upload: all, Download: all, Remove: all, Rename: all, Mkdir: all, Chmod: all}, func(filewire.Event) {})
+	f, err := access.New(root, "/", rules, emit)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,14 +103,61 @@ func serve(t testing.TB, files *access.Files, in []byte) ([][]byte, error) {
 
 const handle1 = "\x00\x00\x00\x00\x00\x00\x00\x01"
 
-// FuzzPackets: whatever comes, answers are well-formed, none comes without a request, and nothing beside the tree
-// changes or shows.
+// requests cuts what a client sends into packets, as far as they are whole, and returns the id of each but the first.
+func requests(in []byte) (ids []uint32, begun bool) {
+	for len(in) >= 4 {
+		n := binary.BigEndian.Uint32(in)
+		if n < 1 || n > 256<<10 || uint64(n) > uint64(len(in)-4) {
+			break
+		}
+		p := in[4 : 4+n]
+		in = in[4+n:]
+		switch {
+		case !begun && p[0] != 1, begun && n < 5:
+			return ids, begun
+		case !begun:
+			begun = true
+		default:
+			ids = append(ids, binary.BigEndian.Uint32(p[1:]))
+		}
+	}
+	return ids, begun
+}
+
+// state is all that is in a folder, with modes and times of change.
+func state(t testing.TB, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir(dir, func(p string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		var content []byte
+		if d.Type().IsRegular() {
+			content, err = os.ReadFile(p)
+		}
+		all[strings.TrimPrefix(p, dir)] = info.Mode().String() + info.ModTime().String() + string(content)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// FuzzPackets: whatever comes, answers are well-formed, each request that is whole has one, in order, until the client
+// makes no sense, and nothing beside the tree changes or shows. Where only reading is permitted, nothing in it changes.
 func FuzzPackets(f *testing.F) {
 	big := strings.Repeat("x", 1000)
 	for _, s := range [][]byte{
 		session(),
 		session(packet(3, 1, "f", 1, 0), packet(5, 2, handle1, uint64(0), 100), packet(8, 3, handle1), packet(4, 4, handle1)),
 		session(packet(3, 1, "new", 0x1a, 0), packet(6, 2, handle1, uint64(0), big), packet(6, 3, handle1, uint64(1<<40), big), packet(10, 4, handle1, 1, uint64(5)), packet(4, 5, handle1)),
+		session(packet(3, 1, "n", 9, 4, 0o4777), packet(3, 2, "m", 8, 0), packet(3, 3, "f", 17, 0), packet(6, 4, handle1, uint64(0), big)),
 		session(packet(11, 1, "/"), packet(12, 2, handle1), packet(12, 3, handle1), packet(4, 4, handle1)),
 		session(packet(17, 1, "../../out"), packet(7, 2, "d/../../out"), packet(16, 3, ""), packet(9, 4, "f", 4, 0o600), packet(14, 5, "d2", 0), packet(15, 6, "d2")),
 		session(packet(20, 1, "../out", "l"), packet(19, 2, "l"), packet(3, 3, "l", 1, 0), packet(18, 4, "f", "g"), packet(13, 5, "g")),
@@ -115,10 +172,15 @@ func FuzzPackets(f *testing.F) {
 			return
 		}
 		files, base := folder(t)
-		list, _ := serve(t, files, in)
-		requests := bytes.Count(in, nil) // never fewer than there are
-		if len(list) > requests {
-			t.Errorf("%d answers", len(list))
+		list, err := serve(t, files, in)
+		ids, begun := requests(in)
+		if begun != (len(list) > 0) || begun && (list[0][0] != 2 || len(list) != 1+len(ids)) {
+			t.Fatalf("%d answers to %d requests, begun: %v, %v", len(list), len(ids), begun, err)
+		}
+		for i, id := range ids {
+			if got := binary.BigEndian.Uint32(list[i+1][1:]); got != id {
+				t.Errorf("answer %d is to request %x, want %x", i, got, id)
+			}
 		}
 		for _, a := range list {
 			if bytes.Contains(a, []byte("secret")) {
@@ -131,7 +193,75 @@ func FuzzPackets(f *testing.F) {
 		if list, err := os.ReadDir(base); err != nil || len(list) != 2 {
 			t.Errorf("beside the tree is %v, %v", list, err)
 		}
+
+		files, base = folderUnder(t, filewire.Rules{Download: everything().Download}, func(filewire.Event) {})
+		was := state(t, base)
+		_, _ = serve(t, files, in)
+		if is := state(t, base); !maps.Equal(is, was) {
+			t.Errorf("who may only read has changed\n%q to\n%q", was, is)
+		}
 	})
+}
+
+// Flags of draft-ietf-secsh-filexfer-02, section 6.3: 1 read, 2 write, 4 append, 8 create, 16 truncate, 32 exclusive.
+func TestOpenUnderRules(t *testing.T) {
+	const ok, noFile, denied, failure = -1, 2, 3, 4
+	rule := everything().Download
+	both := filewire.Rules{Upload: rule, Download: rule}
+	down, up := filewire.Rules{Download: rule}, filewire.Rules{Upload: rule}
+	for _, x := range []struct {
+		what  string
+		rules filewire.Rules
+		path  string
+		flags int
+		want  int
+		event string // type and outcome
+		bytes string // of the file afterwards; "-" for none
+	}{
+		{"a read", down, "f", 1, ok, "file.read partial", "content"},
+		{"a read of what is not there", down, "n", 1, noFile, "", "-"},
+		{"a read that would create what is there", down, "f", 1 | 8, ok, "file.read partial", "content"},
+		{"a read that creates", down, "n", 1 | 8, denied, "file.write denied", "-"},
+		{"creating and nothing else", down, "n", 8, denied, "file.write denied", "-"},
+		{"creating exclusively", down, "n", 1 | 8 | 32, denied, "file.write denied", "-"},
+		{"creating exclusively what is there", down, "f", 1 | 8 | 32, denied, "file.write denied", "content"},
+		{"a read that empties", down, "f", 1 | 16, denied, "file.write denied", "content"},
+		{"a read that creates or empties", down, "f", 1 | 8 | 16, denied, "file.write denied", "content"},
+		{"emptying and nothing else", down, "f", 16, denied, "file.write denied", "content"},
+		{"appending", down, "f", 4 | 8, denied, "file.write denied", "content"},
+		{"a read that creates, permitted", both, "n", 1 | 8, ok, "file.write complete", ""},
+		{"a read that empties, permitted", both, "f", 1 | 16, ok, "file.write complete", ""},
+		{"creating exclusively what is there, permitted", both, "f", 1 | 8 | 32, failure, "", "content"},
+		{"a read of what may be written", up, "f", 1 | 8, denied, "file.read denied", "content"},
+		{"a read that empties what may be written", up, "f", 1 | 16, denied, "file.read denied", "content"},
+		{"a write", up, "n", 2 | 8 | 16, ok, "file.write complete", ""},
+	} {
+		var events []string
+		files, base := folderUnder(t, x.rules, func(e filewire.Event) {
+			if e.Type != filewire.Open && e.Type != filewire.Notice {
+				events = append(events, e.Type+" "+e.Outcome)
+			}
+		})
+		list, err := serve(t, files, session(packet(3, 1, x.path, x.flags, 4, 0o4777), packet(4, 2, handle1)))
+		if err != nil || len(list) != 3 {
+			t.Errorf("%s: %d answers, %v", x.what, len(list), err)
+			continue
+		}
+		got := ok
+		if list[1][0] != 102 {
+			got = int(code(t, list[1]))
+		}
+		if told := strings.Join(events, ", "); got != x.want || told != x.event {
+			t.Errorf("%s: answer %d, want %d; events %q, want %q", x.what, got, x.want, told, x.event)
+		}
+		b, err := os.ReadFile(base + "/in/" + x.path)
+		if err != nil && os.IsNotExist(err) {
+			b = []byte("-")
+		}
+		if string(b) != x.bytes {
+			t.Errorf("%s: the file is %q afterwards, want %q", x.what, b, x.bytes)
+		}
+	}
 }
 
 func code(t testing.TB, answer []byte) uint32 {

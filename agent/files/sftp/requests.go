@@ -19,6 +19,7 @@ var (
 	errUnsupported = errors.New("operation unsupported")
 	errHandle      = errors.New("no such handle")
 	errHandles     = errors.New("too many open handles")
+	errOverlap     = errors.New("a file is not copied onto itself")
 )
 
 // handle is an open file or directory.
@@ -52,7 +53,7 @@ func status(b []byte, id uint32, err error) []byte {
 		code, text = statusNoSuchFile, err.Error()
 	case errors.Is(err, access.ErrDenied), errors.Is(err, fs.ErrPermission):
 		code, text = statusDenied, err.Error()
-	case errors.As(err, &errno), errors.Is(err, access.ErrTooLarge), errors.Is(err, tree.ErrNotRegular), errors.Is(err, errHandle), errors.Is(err, errHandles):
+	case errors.As(err, &errno), errors.Is(err, access.ErrTooLarge), errors.Is(err, tree.ErrNotRegular), errors.Is(err, errHandle), errors.Is(err, errHandles), errors.Is(err, errOverlap):
 		text = err.Error()
 	}
 	w := begin(b, typeStatus, id)

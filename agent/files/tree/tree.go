@@ -184,10 +184,19 @@ func (w *walk) run() (*Place, error) {
 			return nil, err
 		}
 		if p != nil {
-			return p, nil
+			return p.short()
 		}
 	}
-	return &Place{Path: w.root.join(w.done), dir: w.dir, name: "."}, nil
+	return (&Place{Path: w.root.join(w.done), dir: w.dir, name: "."}).short()
+}
+
+// short refuses a path that links made longer than any that can be named: events and rules have it as it is resolved.
+func (p *Place) short() (*Place, error) {
+	if len(p.Path) >= maxPath {
+		p.Close()
+		return nil, unix.ENAMETOOLONG
+	}
+	return p, nil
 }
 
 // step takes one name. It returns a place when that was the last.

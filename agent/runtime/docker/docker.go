@@ -183,7 +183,7 @@ func (r *Runtime) inspect(ctx context.Context, id string) (e runtime.Entry, runn
 	return runtime.Entry{
 		Container: runtime.Container{
 			Key: runtime.Key{Namespace: l[labelNamespace], Pod: l[labelPod], Container: l[labelContainer]},
-			UID: l[labelUID], ID: c.ID, PID: c.State.Pid, User: c.Config.User, Groups: groups, WorkDir: c.Config.WorkingDir,
+			UID: l[labelUID], ID: c.ID, PID: c.State.Pid, Group: c.ID, User: c.Config.User, Groups: groups, WorkDir: c.Config.WorkingDir,
 		},
 		Sandbox: l[labelType] == "podsandbox",
 	}, true, nil

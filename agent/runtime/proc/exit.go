@@ -3,6 +3,7 @@ package proc
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"strings"
@@ -24,8 +25,14 @@ const (
 	pidfdInfoExit = 1 << 3     // Linux 6.15
 )
 
+// maxGroups bounds what is read of /proc/PID/cgroup: a line for each of some ten hierarchies.
+const maxGroups = 1 << 20
+
 // Handle keeps hold of a process that is not our child, so that its end can be awaited and its wait status read.
-type Handle struct{ file *os.File }
+type Handle struct {
+	file *os.File
+	pid  int
+}
 
 // Open takes hold of a process.
 func Open(pid int) (*Handle, error) {
@@ -33,7 +40,95 @@ func Open(pid int) (*Handle, error) {
 	if err != nil {
 		return nil, fmt.Errorf("proc: %w", err)
 	}
-	return &Handle{os.NewFile(uintptr(fd), "pidfd")}, nil
+	return &Handle{os.NewFile(uintptr(fd), "pidfd"), pid}, nil
+}
+
+// OpenIn takes hold of a process that is in a container: in a control group that bears its id. A process that has the
+// number of one that ended is not, and ErrGone.
+func OpenIn(pid int, container string) (*Handle, error) {
+	h, err := Open(pid)
+	if errors.Is(err, unix.ESRCH) {
+		return nil, ErrGone
+	}
+	if err != nil {
+		return nil, err
+	}
+	groups, err := h.File("cgroup", os.O_RDONLY)
+	if err != nil {
+		h.Close()
+		return nil, err
+	}
+	defer groups.Close()
+	text, err := io.ReadAll(io.LimitReader(groups, maxGroups))
+	if err != nil || !bears(string(text), container) {
+		h.Close()
+		return nil, errors.Join(ErrGone, err)
+	}
+	return h, nil
+}
+
+// bears tells whether /proc/PID/cgroup (cgroups(7)) names a container's group. It is called by the id, or ends with it:
+// "docker-ID.scope" is systemd's form. The process may be in a group beneath, and what is before it depends on where
+// we are ourselves.
+func bears(groups, container string) bool {
+	if container == "" {
+		return false
+	}
+	for line := range strings.SplitSeq(groups, "\n") {
+		_, path, _ := strings.Cut(line, ":")
+		_, path, _ = strings.Cut(path, ":")
+		for name := range strings.SplitSeq(path, "/") {
+			name = strings.TrimSuffix(name, ".scope")
+			if name == container || strings.HasSuffix(name, "-"+container) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// File opens what /proc has of the process: never of another one that got its number.
+func (h *Handle) File(name string, flags int) (*os.File, error) {
+	f, err := os.OpenFile(file(h.pid, name), flags, 0)
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+		return nil, fmt.Errorf("%w: %w", ErrGone, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("proc: %w", err)
+	}
+	if !h.is() {
+		_ = f.Close()
+		return nil, ErrGone
+	}
+	return f, nil
+}
+
+// is tells whether the number is still that of the process.
+func (h *Handle) is() bool {
+	alive := false
+	raw, err := h.file.SyscallConn()
+	if err == nil {
+		err = raw.Control(func(fd uintptr) {
+			err := unix.PidfdSendSignal(int(fd), 0, nil, 0) // #nosec G115 -- a descriptor fits
+			alive = err == nil || errors.Is(err, unix.EPERM)
+		})
+	}
+	return err == nil && alive
+}
+
+// Pidfd is a descriptor of the process (pidfd_open(2)) for others; it is theirs to close.
+func (h *Handle) Pidfd() (*os.File, error) {
+	raw, err := h.file.SyscallConn()
+	if err != nil {
+		return nil, fmt.Errorf("proc: %w", err)
+	}
+	var fd int
+	var dupErr error
+	err = raw.Control(func(own uintptr) { fd, dupErr = unix.FcntlInt(own, unix.F_DUPFD_CLOEXEC, 0) })
+	if err = errors.Join(err, dupErr); err != nil {
+		return nil, fmt.Errorf("proc: %w", err)
+	}
+	return os.NewFile(uintptr(fd), "pidfd"), nil // #nosec G115 -- a descriptor
 }
 
 // Close lets go.

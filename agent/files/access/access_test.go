@@ -1,0 +1,128 @@
+package access_test
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/podbastion/podbastion/agent/files/access"
+	"github.com/podbastion/podbastion/agent/files/tree"
+	"github.com/podbastion/podbastion/internal/filewire"
+)
+
+// within gives access to all of a directory; last is the newest event but announcements and notices.
+func within(t *testing.T, dir string) (files *access.Files, last func() filewire.Event) {
+	t.Helper()
+	root, err := tree.Open(dir, "")
+	must(t, err)
+	t.Cleanup(func() { _ = root.Close() })
+	all := []filewire.Rule{{Paths: []string{"/**"}}}
+	var newest filewire.Event
+	files, err = access.New(root, "/", filewire.Rules{Upload: all, Download: all, Remove: all, Rename: all, Mkdir: all, Chmod: all}, func(e filewire.Event) {
+		if e.Type != filewire.Open && e.Type != filewire.Notice {
+			newest = e
+		}
+	})
+	must(t, err)
+	return files, func() filewire.Event { return newest }
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func sum(s string) string {
+	h := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(h[:])
+}
+
+func TestReadsAreTold(t *testing.T) {
+	const ten = "0123456789"
+	type part struct{ off, n int64 }
+	dir := t.TempDir()
+	must(t, os.WriteFile(dir+"/ten", []byte(ten), 0o644))
+	must(t, os.WriteFile(dir+"/empty", nil, 0o644))
+	must(t, os.WriteFile(dir+"/large", nil, 0o644))
+	must(t, os.Truncate(dir+"/large", 70<<20))
+	must(t, os.WriteFile(dir+"/scattered", []byte(strings.Repeat("x", 10_000)), 0o644))
+	var odd, scattered []part
+	for off := int64(1); off < 10_000; off += 2 {
+		odd = append(odd, part{off, 1})
+		scattered = append(scattered, part{off - 1, 1})
+	}
+	scattered = append(odd, scattered...)
+	proc := "/proc/self/status"
+	for name, x := range map[string]struct {
+		file    string
+		reads   []part
+		outcome string
+		sum     string
+		reason  string
+		change  bool
+	}{
+		"in order":                  {file: "/ten", reads: []part{{0, 4}, {4, 6}}, outcome: "complete", sum: sum(ten)},
+		"backwards":                 {file: "/ten", reads: []part{{5, 5}, {0, 5}}, outcome: "complete", sum: sum(ten)},
+		"twice":                     {file: "/ten", reads: []part{{0, 10}, {0, 10}}, outcome: "complete", sum: sum(ten)},
+		"the start again":           {file: "/ten", reads: []part{{0, 4}, {0, 2}, {4, 6}}, outcome: "complete", sum: sum(ten)},
+		"overlapping":               {file: "/ten", reads: []part{{6, 4}, {2, 5}, {0, 3}}, outcome: "complete", sum: sum(ten)},
+		"nothing":                   {file: "/ten", outcome: "partial", reason: "not read to the end"},
+		"the start":                 {file: "/ten", reads: []part{{0, 9}}, outcome: "partial", reason: "not read to the end"},
+		"without the first":         {file: "/ten", reads: []part{{5, 5}, {1, 4}}, outcome: "partial", reason: "not read to the end"},
+		"without one in the middle": {file: "/ten", reads: []part{{5, 5}, {0, 4}}, outcome: "partial", reason: "not read to the end"},
+		"without the last":          {file: "/ten", reads: []part{{4, 5}, {0, 4}}, outcome: "partial", reason: "not read to the end"},
+		"changed":                   {file: "/ten", reads: []part{{5, 5}, {0, 5}}, outcome: "partial", reason: "changed while it was read", change: true},
+		"an empty one":              {file: "/empty", reads: []part{{0, 5}}, outcome: "complete", sum: sum("")},
+		"an empty one, not at all":  {file: "/empty", outcome: "complete", sum: sum("")},
+		"a large one":               {file: "/large", reads: []part{{40 << 20, 30 << 20}, {0, 40 << 20}}, outcome: "complete", reason: "no sum: not read from start to end, and too large to be read again"},
+		"too many parts":            {file: "/scattered", reads: scattered, outcome: "partial", reason: "not read to the end"},
+		"the kernel's, some":        {file: proc, reads: []part{{0, 10}}, outcome: "partial", reason: "not read to the end"},
+		"the kernel's, not at all":  {file: proc, outcome: "partial", reason: "not read to the end"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			where := dir
+			if x.file == proc {
+				where = "/"
+			}
+			files, last := within(t, where)
+			f, err := files.Open(x.file, access.Mode{Read: true})
+			must(t, err)
+			var bytes int64
+			for _, p := range x.reads {
+				n, err := f.ReadAt(make([]byte, p.n), p.off)
+				if err != nil && !errors.Is(err, io.EOF) {
+					t.Fatal(err)
+				}
+				bytes += int64(n)
+			}
+			if x.change {
+				must(t, os.WriteFile(dir+x.file, []byte("9876543210"), 0o644))
+				defer func() { must(t, os.WriteFile(dir+x.file, []byte(ten), 0o644)) }()
+			}
+			must(t, f.Close())
+			if e := last(); e.Outcome != x.outcome || e.SHA256 != x.sum || e.Reason != x.reason || *e.Bytes != bytes {
+				t.Errorf("%+v of %d bytes", e, *e.Bytes)
+			}
+		})
+	}
+	// The kernel's to its end: what passed is what the sum is of.
+	files, last := within(t, "/")
+	f, err := files.Open("/proc/sys/kernel/ostype", access.Mode{Read: true})
+	must(t, err)
+	buf := make([]byte, 100)
+	n, err := f.ReadAt(buf, 0)
+	must(t, err)
+	if _, err := f.ReadAt(buf[n:], int64(n)); !errors.Is(err, io.EOF) {
+		t.Fatal(err)
+	}
+	must(t, f.Close())
+	if e := last(); e.Outcome != "complete" || e.SHA256 != sum(string(buf[:n])) {
+		t.Errorf("%+v", e)
+	}
+}
