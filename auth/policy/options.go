@@ -243,23 +243,21 @@ func likePath(w syntax.Word) bool {
 }
 
 func (r *wordReader) long(w syntax.Word, p string) {
-	name, _, hasValue := strings.Cut(p, "=")
-	r.server = r.server || name == "--server"
-	if c := r.complete(name); c != "" {
-		name = c
-	}
+	given, _, hasValue := strings.Cut(p, "=")
+	r.server = r.server || given == "--server"
+	name := r.complete(given)
 	for letter, long := range r.longs {
 		if long == name {
 			r.letter(letter)
 		}
 	}
-	k, known := r.words[name]
+	k := r.words[name]
 	switch {
-	case hasValue && (!known || k == nothing):
-		r.value(after(w, strings.IndexByte(p, '=')+1), value)
+	case hasValue && k == nothing:
+		r.value(after(w, len(given)+1), value)
 	case hasValue:
-		r.value(after(w, strings.IndexByte(p, '=')+1), k)
-	case k != attached:
+		r.value(after(w, len(given)+1), k)
+	case k != attached && name == given: // what seems abbreviated may be another option, which takes no value
 		r.next = k
 	}
 }
