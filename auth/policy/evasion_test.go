@@ -67,6 +67,7 @@ var evasions = []evasion{
 	{name: "sh -c within sh -c", line: `sh -c "sh -c 'touch F'"`},
 	{name: "pipe to sh", line: `echo 'touch F' | sh`},
 	{name: "pipe to bash -s", line: `printf 'touch F\n' | bash -s`},
+	{name: "pipe to a dash that has code", line: `echo 'touch F' | sh -c -s ls`, dialect: syntax.POSIX},
 	{name: "printf with parts", line: `printf '%s %s' touch F | sh`},
 	{name: "pipe through cat", line: `echo 'touch F' | cat | sh`, hidden: true},
 	{name: "base64", line: `echo dG91Y2ggRg== | base64 -d | sh`, hidden: true},

@@ -101,6 +101,17 @@ rules: [{id: x, action: allow, programs: [bash, python3, ls, echo]}]`, facts, []
 		{"scripts and code that a rule names", `
 mode: allowlist
 rules: [{id: x, action: allow, programs: [bash, source], paths: ["/opt/s/**"]}, {id: y, action: allow, programs: [python3], arguments: ["-c", {regex: "print\\(.*\\)"}]}]`, facts, []test{{"bash /opt/s/a.sh", a}, {"bash /opt/s/../../tmp/a.sh", d}, {"bash", d}, {"bash -c ls", d}, {"source /opt/s/x", a}, {"python3 -c 'print(1)'", a}, {"python3 -c 'exit(1)'", d}, {"python3", d}, {"echo | bash /opt/s/a.sh", d}}},
+		{"scripts by their path", `
+mode: allowlist
+rules: [{id: x, action: allow, programs: [bash, sh, python3, perl, ruby, node, php, lua, expect, julia], paths: ["/opt/s/**"]}]`, policy.Facts{Dir: "/opt/s", Home: "/root"}, []test{
+			{"python3 /opt/s/a", a}, {"python3 a -i", a}, {"python3 -u -W ignore -X dev a", a}, {"python3 -Wignore a", a}, {"python3 -i a", d}, {"python3 -Ii a", d}, {"python3 -mpdb a", d}, {"python3 -m pdb a", d}, {"python3 -Im code a", d}, {"python3 -mcode a", d}, {"python3 -W ignore", d}, {"python3", d}, {"python3 -", d}, {"python3 -c x", d},
+			{"perl a", a}, {"perl -w -T a", a}, {"perl -pi.bak a", a}, {"perl -d a", d}, {"perl -d:Foo a", d}, {"perl -MPOSIX a", d}, {"perl '-Mstrict;system(1)' a", d}, {"perl -le x a", d}, {"perl -S a", d}, {"perl -I/tmp a", d}, {"perl -Ilib a", a},
+			{"ruby a", a}, {"ruby -w -Ilib a", a}, {"ruby -rirb a", d}, {"ruby -r irb a", d}, {"ruby -S irb", d}, {"ruby -W0e x a", d}, {"node a", a}, {"node --max-old-space-size=100 a", a}, {"node -i a", d}, {"node --interactive a", d}, {"node -r x a", d}, {"node --require=x a", d}, {"node --inspect=0.0.0.0 a", d}, {"node --import ./x a", d},
+			{"php a", a}, {"php -f a", a}, {"php -a", d}, {"php -a a", d}, {"php -d auto_prepend_file=x a", d}, {"php -S 0:80 a", d}, {"lua a", a}, {"lua -i a", d}, {"lua -lx a", d}, {"expect -f a", a}, {"expect -i a", d}, {"julia a", a}, {"julia -i a", d}, {"julia -L x a", d},
+			{"bash a", a}, {"bash -eux a", a}, {"bash -o pipefail a", a}, {"bash -O extglob", d}, {"bash -i a", d}, {"bash -i", d}, {"bash -xi a", d}, {"bash -l a", d}, {"bash --login a", d}, {"bash --rcfile a", d}, {"bash --rcfile a a", d}, {"bash --init-file a", d}, {"bash -s a", d}, {"sh -s a", d}, {"sh -", d}, {"sh a", a}, {"sh -c -s a", d}}},
+		{"interpreters whose options a rule names", `
+mode: allowlist
+rules: [{id: x, action: allow, programs: [python3, node], flags: [-i, -u, -r], paths: ["/opt/s/**"]}, {id: y, action: allow, programs: [ruby]}]`, policy.Facts{Dir: "/opt/s"}, []test{{"python3 -i a", a}, {"python3 -u a", a}, {"python3 -mpdb a", d}, {"node -r /opt/s/x /opt/s/a", a}, {"python3 -i", d}, {"ruby", a}, {"ruby -rirb a", a}}},
 		{"builtins that need no rule", `
 mode: allowlist
 rules: [{id: x, action: allow, programs: [ls]}]`, facts, []test{{"cd /x", a}, {"exit", a}, {"true", a}, {"export A=b", a}, {"A=b", a}, {"PS1='$ '", a}, {"PS1=", a}, {"PS1='$(ls)'", d}, {"PS1=$x", d}, {"unset A", a}, {"test -f x", a}, {"[ -f x ]", a}, {"echo x", d}, {"eval ls", d}, {"exec ls", d}, {"alias x=ls", d}, {"trap ls EXIT", d}, {"source x", d}, {"PATH=/x ls", d}, {"PATH=/x", d}, {"export PATH=/x:$PATH", d}, {"LD_PRELOAD=/x ls", d}, {"declare -x BASH_ENV=x", d},

@@ -186,6 +186,7 @@ func (r *runner) takeAssignments(n int) int {
 }
 
 func (r *runner) startShell() {
+	r.self().Input = true
 	switch r.at.input.kind {
 	case inherited:
 		r.self().Shell = true
@@ -233,10 +234,13 @@ func (r *runner) shell() {
 			name, value, attached := strings.Cut(text, "=")
 			switch name {
 			case "--rcfile", "--init-file":
+				r.self().Extra = true
 				r.foreign(InFile, "it reads commands from a file at its start")
 				if !attached {
 					i++
 				}
+			case "--login", "--interactive", "--debugger":
+				r.self().Extra = true
 			case "--command", "--init-command": // fish
 				if attached {
 					r.code(Text(value), r.shellDialect(), r.below())
@@ -256,6 +260,9 @@ func (r *runner) shell() {
 		if text[0] == '-' && strings.Contains(text, "s") {
 			fromInput = true
 		}
+		if text[0] == '-' && strings.ContainsAny(text, "il") { // it reads the user's files first
+			r.self().Extra = true
+		}
 		if last := text[len(text)-1]; last == 'o' || last == 'O' || r.name == "fish" && (last == 'C' || last == 'd') {
 			i++
 			if last == 'C' && i < len(r.words) {
@@ -268,6 +275,9 @@ func (r *runner) shell() {
 		at := r.below()
 		at.outside = false
 		r.code(r.words[i], r.shellDialect(), at)
+		if fromInput && r.shellDialect() == POSIX { // dash goes on with its input
+			r.startShell()
+		}
 	case hasCode:
 	case i < len(r.words) && !fromInput:
 		if text, _ := r.words[i].Known(); text == "/dev/stdin" || text == "/dev/fd/0" || text == "/proc/self/fd/0" {
