@@ -157,7 +157,7 @@ func (f *Files) One(pattern string) (string, error) {
 	names, err := f.Glob(pattern)
 	switch {
 	case errors.Is(err, unix.ENOENT):
-		return unescape(pattern), nil
+		return unescape(f.tilde(pattern)), nil
 	case err != nil:
 		return "", err
 	case len(names) != 1:
