@@ -25,6 +25,7 @@ func (c *collector) run(cmd Command, at place) {
 	if !ok {
 		return // undecided, whatever follows
 	}
+	c.evaluatedWords(cmd.Words, at)
 	r := &runner{collector: c, index: i, at: at, name: path.Base(name), words: cmd.Words}
 	if unwrap := r.method(); unwrap != nil {
 		unwrap()
