@@ -178,9 +178,6 @@ type conn struct {
 	deadline   time.Time    // of the login
 	client     introduction // what the client says of itself
 	ahead      []byte       // what was read before the library reads
-	onlyGCM    bool         // nothing else is offered
-	sealed     bool         // what is written is sealed with AES-GCM
-	part       []byte       // of a packet whose rest is about to be written
 	introduced bool         // our line was sent; the library is about to send it too
 
 	loginAt  time.Time // set before the first channel

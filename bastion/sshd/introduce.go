@@ -25,12 +25,6 @@ const (
 	helloWait = 10 * time.Millisecond
 )
 
-const (
-	msgNewKeys    = 21      // RFC 4253 section 12
-	lengthAndTag  = 4 + 16  // what AES-GCM adds to a packet's length, which it leaves to be read (RFC 5647 section 7.2)
-	libraryBuffer = 4 << 10 // each packet begins with a write of its own, of so much where it is longer
-)
-
 var errVersion = errors.New("sshd: the client's first line is too long")
 
 // introduction is what a client says before anything is agreed on.
@@ -129,29 +123,13 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write leaves out the library's own line, which was sent already, and sends a packet at once, which the library writes
-// in two parts where its buffer is smaller: each would be a system call, and wake the client.
+// Write leaves out the library's own line, which was sent already.
 func (c *conn) Write(p []byte) (int, error) {
 	if c.introduced {
 		c.introduced = false
 		if string(p) == version+"\r\n" {
 			return len(p), nil
 		}
-	}
-	if len(c.part) > 0 {
-		all := append(c.part, p...)
-		c.part = c.part[:0]
-		if _, err := c.Conn.Write(all); err != nil {
-			return 0, err
-		}
-		return len(p), nil
-	}
-	if len(p) == libraryBuffer && c.sealed && int(binary.BigEndian.Uint32(p))+lengthAndTag > libraryBuffer {
-		c.part = append(c.part, p...)
-		return len(p), nil
-	}
-	if len(p) > 5 && !c.sealed && p[5] == msgNewKeys {
-		c.sealed = c.onlyGCM
 	}
 	return c.Conn.Write(p)
 }

@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
@@ -158,10 +157,8 @@ func stateOf(ctx glider.Context) *conn {
 // config is one connection's configuration. Its callbacks belong to that connection alone.
 func (s *Server) config(ctx glider.Context) *ssh.ServerConfig {
 	conn := stateOf(ctx)
-	offer := algorithms(conn.client)
-	conn.onlyGCM = !slices.ContainsFunc(offer.Ciphers, func(name string) bool { return name != ssh.CipherAES128GCM && name != ssh.CipherAES256GCM })
 	c := &ssh.ServerConfig{
-		Config:                  offer,
+		Config:                  algorithms(conn.client),
 		PublicKeyAuthAlgorithms: publicKeyAlgorithms(),
 		MaxAuthTries:            maxAuthTries,
 		ServerVersion:           version,

@@ -124,15 +124,28 @@ type wrapper struct {
 	always   bool     // it starts a shell when no command follows
 	chdir    []string // options that say where the command runs
 	code     []string // options whose value is shell code
+	joinedIf []string // options with which they are
+	dashes   bool     // options are not known, but their values are in the same word
 	joined   bool     // the words are joined and given to a shell
 }
 
 func (r *runner) wrapped(w wrapper) {
 	p := w.parse(r.words[1:])
+	if w.dashes {
+		p = parsed{clear: true}
+		for p.rest+1 < len(r.words) && strings.HasPrefix(r.words[p.rest+1].Prefix(), "-") {
+			p.rest++
+		}
+	}
 	n := 1 + p.rest
 	if !p.clear {
 		r.hidden("its options are not understood")
 		r.guess(r.words[n:])
+	}
+	for _, o := range p.options {
+		if text := o.value.Prefix(); r.name == "strace" && o.name == "-o" && strings.HasPrefix(text, "|") {
+			r.code(cut(o.value, 1), POSIX, r.below())
+		}
 	}
 	for _, o := range p.options {
 		if slices.Contains(w.code, o.name) {
@@ -162,7 +175,7 @@ func (r *runner) wrapped(w wrapper) {
 		if w.always || p.has(w.shell...) {
 			r.startShell()
 		}
-	case w.joined:
+	case w.joined || p.has(w.joinedIf...):
 		r.self().Own = n
 		r.joinedCode(r.words[n:], r.below())
 	default:
