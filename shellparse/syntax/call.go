@@ -48,6 +48,7 @@ func (w *walker) declare(cmd *sh.DeclClause, redirs []*sh.Redirect, at place) {
 	c.Own = len(c.Words)
 	c.Source = w.source(cmd, redirs)
 	w.add(c, at)
+	w.evaluatedWords(c.Words, at)
 }
 
 // declared adds the assignments that only show at run time: export "$x" may be any.
@@ -101,6 +102,9 @@ func (w *walker) assignment(a *sh.Assign, at place, stay bool) []Assignment {
 		}
 		one := Assignment{Name: a.Name.Value, Value: v}
 		w.assigned(one, at)
+		if text, ok := v.Known(); ok && strings.Contains(text, "[") {
+			w.evaluated(text, at)
+		}
 		out = append(out, one)
 	}
 	return out

@@ -1,79 +1,220 @@
 package syntax
 
-import (
-	"strings"
-)
+import "strings"
 
-// codeOptions are options of programs that do other things, whose value is a command all the same. A name that ends
-// with "=" is taken with what is attached to it, any other with the next word.
+// codeOptions are options of programs that do other things, whose value is a command all the same. A "?" at the end
+// says that the value, if there is one, is in the same word.
 var codeOptions = map[string][]string{
-	"tar":    {"--to-command=", "--to-command", "--checkpoint-action=exec=", "--use-compress-program=", "--use-compress-program", "-I", "--info-script=", "--info-script", "-F", "--new-volume-script=", "--rsh-command="},
-	"rsync":  {"-e", "--rsh=", "--rsh", "--rsync-path="},
-	"split":  {"--filter=", "--filter"},
-	"sort":   {"--compress-program=", "--compress-program"},
-	"zip":    {"-TT", "--unzip-command="},
-	"man":    {"-P", "--pager=", "--pager", "-H"},
-	"nc":     {"-e", "-c"},
-	"ncat":   {"-e", "-c", "--exec", "--exec=", "--sh-exec", "--sh-exec="},
-	"scp":    {"-S"},
-	"sftp":   {"-S"},
-	"xterm":  {"-e"},
-	"dpkg":   {"--pre-invoke=", "--post-invoke="},
-	"rg":     {"--pre", "--pre="},
-	"make":   {"SHELL="},
-	"pg_ctl": {"-p"},
+	"tar":     {"--to-command", "--use-compress-program", "-I", "--info-script", "-F", "--new-volume-script", "--rsh-command", "--rmt-command"},
+	"rsync":   {"-e", "--rsh", "--rsync-path"},
+	"split":   {"--filter"},
+	"sort":    {"--compress-program"},
+	"zip":     {"-TT", "--unzip-command"},
+	"man":     {"-P", "--pager", "-H?", "--html"},
+	"nc":      {"-e", "-c"},
+	"ncat":    {"-e", "-c", "--exec", "--sh-exec"},
+	"scp":     {"-S"},
+	"sftp":    {"-S"},
+	"xterm":   {"-e"},
+	"dpkg":    {"--pre-invoke", "--post-invoke"},
+	"rg":      {"--pre"},
+	"pg_ctl":  {"-p"},
+	"cpio":    {"--rsh-command"},
+	"tcpdump": {"-z"},
+	"make":    nil,
+	"git":     nil,
+	// git's, by its own command.
+	"git rebase":        {"-x", "--exec"},
+	"git difftool":      {"-x", "--extcmd"},
+	"git clone":         {"-u", "--upload-pack"},
+	"git fetch":         {"--upload-pack"},
+	"git pull":          {"--upload-pack"},
+	"git ls-remote":     {"--upload-pack", "--exec"},
+	"git push":          {"--receive-pack", "--exec"},
+	"git archive":       {"--exec"},
+	"git grep":          {"-O?", "--open-files-in-pager?"},
+	"git filter-branch": {"--tree-filter", "--index-filter", "--msg-filter", "--env-filter", "--commit-filter", "--parent-filter", "--tag-name-filter"},
 }
 
-// carried are programs that run what follows one of their arguments.
-var carried = map[string][]string{
-	"ip":  {"exec"}, // ip netns exec NAME COMMAND
-	"git": {"run", "foreach"},
-}
+// valuedLetters are the letters of such programs that take a value. Programs that are not here do not bundle them.
+var valuedLetters = map[string]string{"tar": "fbCgNTVXKLHIF", "rsync": "fBTMe", "nc": "iIOPpqsTVWwXxec", "ncat": "gGimopswxec", "scp": "cDFiJloPXS", "sftp": "BbcDFiJloPRXS", "man": "CRLmMSsePrEpH",
+	"tcpdump": "BcCDEFGijmMQrsTVwWyzZ", "git grep": "ABCefmO"}
 
 // codeInOptions looks for commands in the options of a program.
 func (r *runner) codeInOptions() {
-	for _, o := range codeOptions[r.name] {
+	program := r.name
+	if program == "git" {
+		program = r.gitOptions()
+	}
+	for _, o := range codeOptions[program] {
+		o, attached := strings.CutSuffix(o, "?")
 		for i := 1; i < len(r.words); i++ {
-			p := r.words[i].Prefix()
-			switch {
-			case strings.HasSuffix(o, "=") && strings.HasPrefix(p, o):
-				r.code(cut(r.words[i], len(o)), POSIX, r.below())
-			case p == o && i+1 < len(r.words):
-				r.code(r.words[i+1], POSIX, r.below())
-			case len(o) == 2 && len(p) > 2 && strings.HasPrefix(p, o) && strings.ContainsAny(p, "/ "):
-				r.code(cut(r.words[i], len(o)), POSIX, r.below())
+			var next Word
+			if !attached && i+1 < len(r.words) {
+				next = r.words[i+1]
+			}
+			if value, ok := optionValue(program, o, r.words[i], next); ok && !(o == "-e" && rsyncVersion(value)) {
+				r.code(value, POSIX, r.below())
 			}
 		}
 	}
-	for _, word := range carried[r.name] {
-		for i := 2; i+1 < len(r.words); i++ {
-			if t, _ := r.words[i].Known(); t != word {
-				continue
+	switch r.name {
+	case "tar":
+		r.tarOptions()
+	case "rsync":
+		for _, w := range r.words[1:] {
+			if t, _ := w.Known(); t == "--daemon" {
+				r.foreign(InFile, "its configuration may name commands")
 			}
-			if r.name == "ip" {
-				i++ // the name of the namespace
-			}
-			if i+1 < len(r.words) {
-				r.runWords(r.words[i+1:], r.below())
-			}
-			return
 		}
-	}
-	if r.name == "git" {
-		r.gitOptions()
+	case "make":
+		for _, w := range r.words[1:] {
+			if strings.HasPrefix(w.Prefix(), "SHELL=") {
+				r.code(cut(w, len("SHELL=")), POSIX, r.below())
+			}
+		}
 	}
 }
 
-// gitOptions: -c may define an alias or a pager that is a command.
-func (r *runner) gitOptions() {
+// rsyncVersion tells what a client says of itself to rsync --server with the letter that otherwise names its shell.
+func rsyncVersion(value Word) bool {
+	text, known := value.Known()
+	return known && strings.HasPrefix(strings.TrimLeft(text, "0123456789"), ".") && !strings.ContainsAny(text, "/ ")
+}
+
+// optionValue returns the value of a program's option if word gives it.
+func optionValue(program, option string, word, next Word) (Word, bool) {
+	p := word.Prefix()
+	name, _, attached := strings.Cut(p, "=")
+	switch {
+	case strings.HasPrefix(option, "--"):
+		if len(name) < 4 || !strings.HasPrefix(option, name) {
+			return Word{}, false
+		}
+		if attached {
+			return cut(word, len(name)+1), true
+		}
+		return next, len(next.Pieces) > 0
+	case len(option) > 2 || valuedLetters[program] == "" || !strings.HasPrefix(p, "-") || strings.HasPrefix(p, "--"):
+		return next, p == option && len(next.Pieces) > 0
+	}
+	for i := 1; i < len(p); i++ {
+		switch {
+		case p[i] != option[1] && strings.IndexByte(valuedLetters[program], p[i]) >= 0:
+			return Word{}, false
+		case p[i] != option[1]:
+			continue
+		case i+1 < len(p) || len(word.Pieces) > 1:
+			return cut(word, i+1), true
+		}
+		return next, len(next.Pieces) > 0
+	}
+	return Word{}, false
+}
+
+// tarOptions: actions at checkpoints, and letters without a dash, whose values follow in their order.
+func (r *runner) tarOptions() {
+	for i := 1; i < len(r.words); i++ {
+		name, value, attached := strings.Cut(r.words[i].Prefix(), "=")
+		if len(name) <= len("--checkpoint") || !strings.HasPrefix("--checkpoint-action", name) {
+			continue
+		}
+		var w Word
+		switch {
+		case attached:
+			w = cut(r.words[i], len(name)+1)
+		case i+1 < len(r.words):
+			w, value = r.words[i+1], r.words[i+1].Prefix()
+		}
+		if strings.HasPrefix(value, "exec=") {
+			r.code(cut(w, len("exec=")), POSIX, r.below())
+		}
+	}
+	if len(r.words) < 2 || strings.HasPrefix(r.words[1].Prefix(), "-") {
+		return
+	}
+	next := 2
+	letters, _ := r.words[1].Known()
+	for _, l := range letters {
+		command := l == 'I' || l == 'F'
+		if command && next < len(r.words) {
+			r.code(r.words[next], POSIX, r.below())
+		}
+		if command || strings.ContainsRune(valuedLetters["tar"], l) {
+			next++
+		}
+	}
+}
+
+// gitOptions: -c may define an alias or a pager that is a command, and ext:: is a command that stands for a remote. It
+// returns which of git's own commands is called.
+func (r *runner) gitOptions() string {
+	program := r.name
+	for i := 1; i < len(r.words) && program == r.name; i++ {
+		switch t, _ := r.words[i].Known(); {
+		case t == "-C" || t == "-c" || t == "--git-dir" || t == "--work-tree" || t == "--namespace" || t == "--config-env":
+			i++
+		case t != "" && t[0] != '-':
+			program += " " + t
+		}
+	}
+	for i := 2; i+1 < len(r.words); i++ {
+		switch t, _ := r.words[i].Known(); {
+		case program == "git bisect" && t == "run":
+			r.runWords(r.words[i+1:], r.below())
+			return program
+		case program == "git submodule" && t == "foreach":
+			r.joinedCode(r.words[i+1:], r.below())
+			return program
+		}
+	}
+	for i := 1; i < len(r.words); i++ {
+		t, _ := r.words[i].Known()
+		name, given := "", false
+		switch {
+		case (t == "-c" || t == "--config-env" || t == "--config") && i+1 < len(r.words):
+			name, given = r.words[i+1].Prefix(), true
+		case strings.HasPrefix(t, "-c") && strings.Contains(t, "."):
+			name, given = t[2:], true
+		case strings.HasPrefix(t, "--config-env="), strings.HasPrefix(t, "--config="):
+			_, name, given = strings.Cut(t, "=")
+		case strings.HasPrefix(t, "--exec-path="):
+			r.foreign(InArguments, "it takes its programs from elsewhere")
+		case strings.HasPrefix(t, "ext::"):
+			r.foreign(InArguments, "a command stands for a remote")
+		}
+		name = strings.ToLower(name)
+		if given && !strings.HasPrefix(name, "user.") && !strings.HasPrefix(name, "color.") && !strings.HasPrefix(name, "advice.") {
+			r.foreign(InArguments, "its configuration may name commands")
+		}
+	}
+	return program
+}
+
+// ip runs what follows netns exec NAME, or vrf exec NAME; each word may be abbreviated. With -all there is no name.
+func (r *runner) ip() {
+	all := false
 	for i := 1; i+1 < len(r.words); i++ {
-		switch t, _ := r.words[i].Known(); t {
-		case "-c", "--config-env":
-			if name := strings.ToLower(r.words[i+1].Prefix()); !strings.HasPrefix(name, "user.") && !strings.HasPrefix(name, "color.") && !strings.HasPrefix(name, "advice.") {
-				r.foreign(InArguments, "its configuration may name commands")
-			}
-		case "-x", "--exec", "--upload-pack":
-			r.code(r.words[i+1], POSIX, r.below())
+		object, _ := r.words[i].Known()
+		verb, _ := r.words[i+1].Known()
+		all = all || len(object) > 1 && strings.HasPrefix("-all", object)
+		isObject := len(object) > 2 && strings.HasPrefix("netns", object) || object != "" && strings.HasPrefix("vrf", object)
+		if !isObject || verb == "" || !strings.HasPrefix("exec", verb) {
+			continue
+		}
+		first := i + 3
+		if all {
+			first--
+		}
+		r.self().Own = min(first, len(r.words))
+		if first < len(r.words) {
+			r.runWords(r.words[first:], r.below())
+		}
+		return
+	}
+	for _, w := range r.words[1:] {
+		if t, _ := w.Known(); len(t) > 1 && strings.HasPrefix("-batch", t) {
+			r.foreign(InFile, "its commands are in a file")
 		}
 	}
 }
@@ -85,15 +226,25 @@ func (r *runner) editor() {
 		if !known {
 			continue
 		}
+		last := ""
+		if len(t) > 1 && t[0] == '-' && t[1] != '-' {
+			last = t[len(t)-1:]
+		}
 		command := ""
 		switch {
 		case strings.HasPrefix(t, "+"):
 			command = t[1:]
-		case (t == "-c" || t == "--cmd" || t == "-S" || t == "-s") && i+1 < len(r.words):
-			command, known = r.words[i+1].Known()
-			if !known || t == "-S" || t == "-s" {
+		case i+1 >= len(r.words):
+		case t == "-u":
+			if file, _ := r.words[i+1].Known(); file != "NONE" && file != "NORC" && file != "DEFAULTS" {
+				r.foreign(InFile, "its commands are in a file")
+			}
+			i++
+		case t == "-S" || t == "-s" && r.name != "ex":
+			r.foreign(InArguments, "it is handed commands of its own")
+		case last == "c" || t == "--cmd": // also -sc
+			if command, known = r.words[i+1].Known(); !known {
 				r.foreign(InArguments, "it is handed commands of its own")
-				continue
 			}
 			i++
 		}

@@ -206,11 +206,14 @@ func (w *walker) compound(cmd sh.Command, at *place) {
 		w.stmt(cmd.Stmt, &own)
 	case *sh.TestClause:
 		w.nested(cmd.X, *at)
+		w.test(cmd.X, *at)
 	case *sh.ArithmCmd:
 		w.nested(cmd.X, *at)
+		w.arithmetic(cmd.X, *at)
 	case *sh.LetClause:
 		for _, x := range cmd.Exprs {
 			w.nested(x, *at)
+			w.arithmetic(x, *at)
 		}
 	case nil:
 	default:
@@ -313,6 +316,7 @@ func (w *walker) forClause(cmd *sh.ForClause, at *place) {
 		w.add(Command{Assigns: []Assignment{{Name: loop.Name.Value, Value: unknown("…")}}}, *at)
 	case *sh.CStyleLoop:
 		w.nested(loop, *at)
+		w.arithmetic(loop, *at)
 	}
 	w.loop(at, func() { w.apart(cmd.Do, at) })
 }
@@ -359,9 +363,17 @@ func (w *walker) nested(n sh.Node, at place) {
 			}
 			w.within(n.Stmts, in)
 			return false
+		case *sh.ArithmExp:
+			w.arithmetic(n.X, at)
 		case *sh.ParamExp:
+			if asCode(n) {
+				w.add(Command{Code: "it runs what is in a variable"}, at)
+			}
 			if n.Param != nil && n.Exp != nil && (n.Exp.Op == sh.AssignUnset || n.Exp.Op == sh.AssignUnsetOrNull) {
 				w.add(Command{Assigns: []Assignment{{Name: n.Param.Value, Value: unknown("…")}}}, at)
+				if n.Exp.Word != nil {
+					w.arithmetic(n.Exp.Word, at) // for whatever reads the variable later
+				}
 			}
 		}
 		return true
