@@ -73,7 +73,7 @@ func (r *run) serve(ctx context.Context) (bridge.Exit, error) {
 	resolved, err := r.service.o.Router.Resolve(access, addr)
 	var many *route.Ambiguous
 	if errors.As(err, &many) && r.request.Terminal != nil && r.request.Kind != Subsystem {
-		return r.pick(ctx, access, "Which of these?", many.Candidates)
+		return r.pick(ctx, "Which of these?", many.Candidates)
 	}
 	if err != nil {
 		return bridge.Exit{}, err

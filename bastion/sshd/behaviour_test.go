@@ -99,6 +99,20 @@ func (x *terminal) sees(t *testing.T, text string) {
 		func() string { return fmt.Sprintf("no %q in %q, errors %q", text, x.out.String(), x.errOut.String()) })
 }
 
+// ends waits for the session's end, and returns its status.
+func (x *terminal) ends(t *testing.T) int {
+	t.Helper()
+	ended := make(chan int, 1)
+	go func() { ended <- status(x.s.Wait()) }()
+	select {
+	case got := <-ended:
+		return got
+	case <-time.After(15 * time.Second):
+		t.Fatalf("it goes on: %q, errors %q", x.out.String(), x.errOut.String())
+		return -1
+	}
+}
+
 func status(err error) int {
 	var exit *ssh.ExitError
 	switch {
