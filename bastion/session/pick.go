@@ -26,7 +26,17 @@ func (r *run) pick(ctx context.Context, title string, candidates []route.Candida
 		return r.print("no pods that you may reach\n")
 	}
 	places, items := choices(candidates)
-	choice, err := r.choose(ctx, title, items)
+	choosing, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	leave, err := r.service.live.choose(r.id, cancel)
+	if err != nil {
+		return bridge.Exit{}, limitText(err, nil)
+	}
+	choice, err := r.choose(choosing, title, items)
+	leave()
+	if end := (*End)(nil); errors.As(context.Cause(choosing), &end) {
+		return bridge.Exit{}, &refusal{err: end, code: exitTransport, text: end.Text}
+	}
 	if context.Cause(ctx) != nil {
 		return bridge.Exit{Code: exitTransport}, nil //nolint:nilerr // the client is gone, and needs no reason
 	}

@@ -259,7 +259,7 @@ func (r *run) refuse(err error) bridge.Exit {
 }
 
 func limitText(err error, role *auth.Role) error {
-	text := "the bastion is being stopped; try again in a moment"
+	text := stopping
 	switch {
 	case errors.Is(err, ErrSessions):
 		text = fmt.Sprintf("you have %d sessions open, which is all that your role permits; close one first", role.Limits.Sessions)

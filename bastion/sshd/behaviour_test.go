@@ -450,6 +450,23 @@ func TestDrain(t *testing.T) {
 	<-done
 }
 
+// Who is choosing is told, and gets the screen back at once: no choice could lead anywhere any more.
+func TestDrainEndsPickers(t *testing.T) {
+	key, line := newKey(t)
+	b := start(t, aliceWith(line)+rolesHead, nil)
+	x := shell(t, b.login(t, "alice", ssh.PublicKeys(key)))
+	x.sees(t, "web-0")
+	if n := b.sessions.Live(); n != 0 {
+		t.Errorf("a picker counts as %d sessions", n)
+	}
+	ctx, cancel := contextWithTimeout(time.Minute)
+	defer cancel()
+	b.sessions.Drain(ctx)
+	if got := x.ends(t); got != 255 || !strings.HasSuffix(x.out.String(), "\x1b[?1049l") || !strings.Contains(x.errOut.String(), "being stopped") {
+		t.Errorf("%d, %q, errors %q", got, x.out.String(), x.errOut.String())
+	}
+}
+
 // lost is a process whose node goes after some output.
 type lost struct{ *io.PipeReader }
 
