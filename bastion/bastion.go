@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -28,6 +30,7 @@ import (
 	"github.com/podbastion/podbastion/bastion/session"
 	"github.com/podbastion/podbastion/bastion/sshd"
 	"github.com/podbastion/podbastion/bastion/store"
+	"github.com/podbastion/podbastion/bastion/target"
 	"github.com/podbastion/podbastion/internal/ops"
 	"github.com/podbastion/podbastion/internal/pki"
 )
@@ -58,6 +61,7 @@ type Bastion struct {
 	throttle *throttle.Throttle
 	front    *sshd.Server
 	ssh, ops net.Listener // ops is nil when there is none
+	draining atomic.Bool
 }
 
 // New composes a bastion from its configuration: it reads what files it names, and takes the addresses that it listens
@@ -235,6 +239,7 @@ func (b *Bastion) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	case <-background.Done():
 	}
+	b.draining.Store(true)
 	b.log.WithField("sessions", b.sessions.Live()).Info("bastion stops")
 	refuse()
 	draining, done := context.WithTimeout(background, b.c.Drain)
@@ -248,13 +253,20 @@ func (b *Bastion) Run(ctx context.Context) error {
 	return cause
 }
 
-// ready lists what the bastion needs to do its work.
+// ready lists what the bastion needs to do its work: an audit log, not being stopped, and one cluster whose pods are
+// known. What else is wrong with clusters is said, but is no reason to send clients elsewhere: sessions to the pods of
+// the others, and to those that are known of a silent one, go on.
 func (b *Bastion) ready() []ops.Check {
 	checks := []ops.Check{{Name: "audit", Err: b.audit.Err()}}
-	for _, h := range b.index.Health() {
-		c := ops.Check{Name: "cluster " + string(h.Cluster), Err: h.Err}
-		if c.Err == nil && h.Stale {
-			c.Err = errors.New("no contact; last seen " + h.LastSeen.UTC().Format(time.RFC3339))
+	if b.draining.Load() {
+		checks = append(checks, ops.Check{Name: "serving", Err: errors.New("the bastion is being stopped")})
+	}
+	health := b.index.Health()
+	known := len(health) == 0 || slices.ContainsFunc(health, func(h target.ClusterHealth) bool { return h.Synced })
+	for _, h := range health {
+		c := ops.Check{Name: "cluster " + string(h.Cluster), Err: h.Problem(time.Now()), Minor: known}
+		if c.Err == nil {
+			c.Err, c.Minor = h.Err, true
 		}
 		checks = append(checks, c)
 	}

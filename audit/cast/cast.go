@@ -61,12 +61,18 @@ type Recorder struct {
 	file   *os.File
 	timer  *time.Timer
 	buffer *[]byte // whole lines not yet written; nil when there are none
-	part   [utf8.UTFMax]byte
-	parts  int // how much of part is the beginning of a character whose end has not come yet
+	parts  [2]part // of the output's characters, and of the errors'
 	bytes  int64
 	sum    hash.Hash
 	err    error
 	closed bool
+}
+
+// part is the beginning of a character whose end has not come yet. Each stream has its own: who writes to both may do
+// so between two bytes of a character.
+type part struct {
+	bytes [utf8.UTFMax]byte
+	n     int
 }
 
 var sessionName = regexp.MustCompile(`\A[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}\z`)
@@ -113,7 +119,13 @@ func create(path string, h Header, now func() time.Duration) (*Recorder, error) 
 
 // Output records what was sent to the client. A character whose bytes have not all come yet waits for the rest; bytes
 // that are not UTF-8 are recorded as U+FFFD, one for each.
-func (r *Recorder) Output(p []byte) error {
+func (r *Recorder) Output(p []byte) error { return r.record(p, &r.parts[0]) }
+
+// Errors records what was sent to the client as standard error, where that is apart from the output. asciicast knows one
+// stream of both.
+func (r *Recorder) Errors(p []byte) error { return r.record(p, &r.parts[1]) }
+
+func (r *Recorder) record(p []byte, carry *part) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.usable(); err != nil {
@@ -121,7 +133,7 @@ func (r *Recorder) Output(p []byte) error {
 	}
 	for len(p) > 0 {
 		n := min(len(p), maxEvent)
-		if err := r.output(p[:n]); err != nil {
+		if err := r.output(p[:n], carry); err != nil {
 			return err
 		}
 		p = p[n:]
@@ -130,12 +142,12 @@ func (r *Recorder) Output(p []byte) error {
 }
 
 // output records at most one event.
-func (r *Recorder) output(p []byte) error {
+func (r *Recorder) output(p []byte, carry *part) error {
 	var head [2 * utf8.UTFMax]byte
-	first, used := r.carried(head[:], p)
+	first, used := carry.join(head[:], p)
 	p = p[used:]
 	if tail := unfinished(p); tail > 0 {
-		r.parts = copy(r.part[:], p[len(p)-tail:])
+		carry.n = copy(carry.bytes[:], p[len(p)-tail:])
 		p = p[:len(p)-tail]
 	}
 	if len(first)+len(p) == 0 {
@@ -147,22 +159,22 @@ func (r *Recorder) output(p []byte) error {
 	return r.end()
 }
 
-// carried returns, in head, the characters that begin in bytes carried over and now have an end, and how much of p
+// join returns, in head, the characters that begin in bytes carried over and now have an end, and how much of p
 // they took. What has none yet stays carried.
-func (r *Recorder) carried(head, p []byte) (first []byte, used int) {
-	n := copy(head, r.part[:r.parts])
+func (c *part) join(head, p []byte) (first []byte, used int) {
+	n := copy(head, c.bytes[:c.n])
 	n += copy(head[n:], p)
 	i := 0
-	for i < r.parts {
+	for i < c.n {
 		if !utf8.FullRune(head[i:n]) { // fewer than four bytes, so they hold all of p
-			r.parts = copy(r.part[:], head[i:n])
+			c.n = copy(c.bytes[:], head[i:n])
 			return head[:i], len(p)
 		}
 		_, width := utf8.DecodeRune(head[i:n])
 		i += width
 	}
-	used = i - r.parts
-	r.parts = 0
+	used = i - c.n
+	c.n = 0
 	return head[:i], used
 }
 
@@ -219,10 +231,12 @@ func (r *Recorder) Close() (Summary, error) {
 	if r.closed {
 		return Summary{}, ErrClosed
 	}
-	if r.parts > 0 && r.err == nil {
-		r.begin('o')
-		*r.buffer = appendEscaped(*r.buffer, r.part[:r.parts], r.plain)
-		_ = r.end() // remembered in r.err
+	for _, left := range r.parts {
+		if left.n > 0 && r.err == nil {
+			r.begin('o')
+			*r.buffer = appendEscaped(*r.buffer, left.bytes[:left.n], r.plain)
+			_ = r.end() // remembered in r.err
+		}
 	}
 	_ = r.flush() // remembered in r.err
 	r.closed = true

@@ -154,6 +154,19 @@ func TestCharactersAreNeverSplit(t *testing.T) {
 	}
 }
 
+// Output and errors come between each other's bytes, and each has its own half of a character.
+func TestCharactersOfTwoStreams(t *testing.T) {
+	_, events := play(t, record(t, Header{}, func(r *Recorder) {
+		must(t, r.Output([]byte("a\303")))
+		must(t, r.Errors([]byte("X\342\202")))
+		must(t, r.Output([]byte("\251b\360")))
+		must(t, r.Errors([]byte("\254\303")))
+	}))
+	if got, want := shown(events), "aXéb€��"; got != want { // the last two have no end
+		t.Errorf("recorded %q, want %q", got, want)
+	}
+}
+
 func TestInvalidBytes(t *testing.T) {
 	for _, tt := range []struct {
 		pieces []string

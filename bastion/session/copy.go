@@ -210,14 +210,14 @@ func (c *copier) show(b []byte) (int, error) {
 // output copies what the process writes; the result comes once all of it was written and the process ended.
 func (c *copier) output(p bridge.Process, broken chan<- error) <-chan result {
 	var copies sync.WaitGroup
-	one := func(dst io.Writer, src io.Reader) {
+	one := func(dst io.Writer, src io.Reader, record func([]byte) error) {
 		if src == nil {
 			return
 		}
 		copies.Go(func() {
 			err := pump(func(b []byte) error {
 				c.last.touch()
-				if err := c.recorder.output(b); err != nil {
+				if err := record(b); err != nil {
 					return err
 				}
 				n, err := dst.Write(b)
@@ -244,7 +244,7 @@ func (c *copier) output(p bridge.Process, broken chan<- error) <-chan result {
 			}
 		})
 	} else {
-		one(c.run.client.Stdout, p.Stdout())
+		one(c.run.client.Stdout, p.Stdout(), c.recorder.output)
 	}
 	switch {
 	case c.events != nil:
@@ -255,7 +255,7 @@ func (c *copier) output(p bridge.Process, broken chan<- error) <-chan result {
 			}
 		})
 	case c.run.request.Terminal == nil:
-		one(c.run.client.Stderr, p.Stderr())
+		one(c.run.client.Stderr, p.Stderr(), c.recorder.errors)
 	}
 	done := make(chan result, 1)
 	go func() {

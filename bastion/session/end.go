@@ -18,6 +18,8 @@ const (
 	exitNotFound  = 127 // no such program or shell, as shells say it
 )
 
+const stopping = "the bastion is being stopped; try again in a moment"
+
 const unremembered = "the session cannot be remembered as your role requires; try again later or tell your administrator"
 
 // End is why a session ended although its process had not. Text is for the client, Reason for the log.

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/podbastion/podbastion/auth"
 	"github.com/podbastion/podbastion/bastion/bridge"
 	"github.com/podbastion/podbastion/bastion/picker"
 	"github.com/podbastion/podbastion/bastion/route"
@@ -22,12 +21,22 @@ const (
 )
 
 // pick lets somebody with a terminal choose a container, and goes there.
-func (r *run) pick(ctx context.Context, access *auth.Access, title string, candidates []route.Candidate) (bridge.Exit, error) {
+func (r *run) pick(ctx context.Context, title string, candidates []route.Candidate) (bridge.Exit, error) {
 	if len(candidates) == 0 {
 		return r.print("no pods that you may reach\n")
 	}
 	places, items := choices(candidates)
-	choice, err := r.choose(ctx, title, items)
+	choosing, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	leave, err := r.service.live.choose(r.id, cancel)
+	if err != nil {
+		return bridge.Exit{}, limitText(err, nil)
+	}
+	choice, err := r.choose(choosing, title, items)
+	leave()
+	if end := (*End)(nil); errors.As(context.Cause(choosing), &end) {
+		return bridge.Exit{}, &refusal{err: end, code: exitTransport, text: end.Text}
+	}
 	if context.Cause(ctx) != nil {
 		return bridge.Exit{Code: exitTransport}, nil //nolint:nilerr // the client is gone, and needs no reason
 	}
@@ -39,6 +48,10 @@ func (r *run) pick(ctx context.Context, access *auth.Access, title string, candi
 	}
 	if len(choice.Rest) > 0 {
 		r.client.Stdin = io.MultiReader(bytes.NewReader(choice.Rest), r.client.Stdin)
+	}
+	access, err := r.service.access(r.login.Principal) // a new roles document counts, also one that came meanwhile
+	if err != nil {
+		return bridge.Exit{}, err
 	}
 	resolved, err := r.service.o.Router.Resolve(access, places[choice.Index].Address(string(access.Account())))
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 // Recording is one session's recording being made; *cast.Recorder is one.
 type Recording interface {
 	Output(p []byte) error
+	Errors(p []byte) error
 	Resize(size tty.Size) error
 	Marker(label string) error
 	Close() (cast.Summary, error)
@@ -72,6 +73,16 @@ func (r *recorder) output(p []byte) error {
 		return r.broken()
 	}
 	return r.check(r.to.Output(p))
+}
+
+// errors records what goes to the client's standard error.
+func (r *recorder) errors(p []byte) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.to == nil {
+		return r.broken()
+	}
+	return r.check(r.to.Errors(p))
 }
 
 func (r *recorder) resize(size tty.Size) {

@@ -47,6 +47,7 @@ type register struct {
 
 	mu       sync.Mutex // guards all below
 	sessions map[string]*live
+	choosing map[string]context.CancelCauseFunc // who has a picker open, and what ends that, with an *End
 	counts   map[auth.Account]int
 	total    int
 	last     uint64
@@ -55,7 +56,7 @@ type register struct {
 }
 
 func newRegister(max int) *register {
-	return &register{max: max, sessions: map[string]*live{}, counts: map[auth.Account]int{}, empty: make(chan struct{})}
+	return &register{max: max, sessions: map[string]*live{}, choosing: map[string]context.CancelCauseFunc{}, counts: map[auth.Account]int{}, empty: make(chan struct{})}
 }
 
 // enter registers l, or says which limit forbids it.
@@ -80,6 +81,21 @@ func (r *register) enter(l *live) error {
 	l.number = r.last
 	r.sessions[l.id] = l
 	return nil
+}
+
+// choose registers who has a picker open, which is no session yet.
+func (r *register) choose(id string, end context.CancelCauseFunc) (leave func(), err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.draining {
+		return nil, ErrDraining
+	}
+	r.choosing[id] = end
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.choosing, id)
+	}, nil
 }
 
 // surplus are the newest sessions beyond what their accounts' roles permit.
@@ -130,12 +146,15 @@ func (r *register) all() []*live {
 	return out
 }
 
-// drain lets nothing new in. The channel is closed once nothing is left.
+// drain lets nothing new in, and ends pickers: what they led to would be new. The channel is closed once nothing is left.
 func (r *register) drain() <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.draining {
 		r.draining = true
+		for _, end := range r.choosing {
+			end(&End{Reason: "drain: the bastion is being stopped", Text: stopping})
+		}
 		if len(r.sessions) == 0 {
 			close(r.empty)
 		}

@@ -41,7 +41,7 @@ func (r *run) withoutPod(ctx context.Context, access *auth.Access) (bridge.Exit,
 	}
 	switch {
 	case r.request.Terminal != nil && r.request.Kind != Subsystem:
-		return r.pick(ctx, access, "Which pod?", r.service.o.Router.List(access, maxPicked))
+		return r.pick(ctx, "Which pod?", r.service.o.Router.List(access, maxPicked))
 	case r.request.Kind == Shell:
 		return r.print(helpText + "\n" + r.pods(access))
 	}

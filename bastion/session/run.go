@@ -73,7 +73,7 @@ func (r *run) serve(ctx context.Context) (bridge.Exit, error) {
 	resolved, err := r.service.o.Router.Resolve(access, addr)
 	var many *route.Ambiguous
 	if errors.As(err, &many) && r.request.Terminal != nil && r.request.Kind != Subsystem {
-		return r.pick(ctx, access, "Which of these?", many.Candidates)
+		return r.pick(ctx, "Which of these?", many.Candidates)
 	}
 	if err != nil {
 		return bridge.Exit{}, err
@@ -259,7 +259,7 @@ func (r *run) refuse(err error) bridge.Exit {
 }
 
 func limitText(err error, role *auth.Role) error {
-	text := "the bastion is being stopped; try again in a moment"
+	text := stopping
 	switch {
 	case errors.Is(err, ErrSessions):
 		text = fmt.Sprintf("you have %d sessions open, which is all that your role permits; close one first", role.Limits.Sessions)

@@ -99,6 +99,20 @@ func (x *terminal) sees(t *testing.T, text string) {
 		func() string { return fmt.Sprintf("no %q in %q, errors %q", text, x.out.String(), x.errOut.String()) })
 }
 
+// ends waits for the session's end, and returns its status.
+func (x *terminal) ends(t *testing.T) int {
+	t.Helper()
+	ended := make(chan int, 1)
+	go func() { ended <- status(x.s.Wait()) }()
+	select {
+	case got := <-ended:
+		return got
+	case <-time.After(15 * time.Second):
+		t.Fatalf("it goes on: %q, errors %q", x.out.String(), x.errOut.String())
+		return -1
+	}
+}
+
 func status(err error) int {
 	var exit *ssh.ExitError
 	switch {
@@ -434,6 +448,23 @@ func TestDrain(t *testing.T) {
 		t.Errorf("exit %d", got)
 	}
 	<-done
+}
+
+// Who is choosing is told, and gets the screen back at once: no choice could lead anywhere any more.
+func TestDrainEndsPickers(t *testing.T) {
+	key, line := newKey(t)
+	b := start(t, aliceWith(line)+rolesHead, nil)
+	x := shell(t, b.login(t, "alice", ssh.PublicKeys(key)))
+	x.sees(t, "web-0")
+	if n := b.sessions.Live(); n != 0 {
+		t.Errorf("a picker counts as %d sessions", n)
+	}
+	ctx, cancel := contextWithTimeout(time.Minute)
+	defer cancel()
+	b.sessions.Drain(ctx)
+	if got := x.ends(t); got != 255 || !strings.HasSuffix(x.out.String(), "\x1b[?1049l") || !strings.Contains(x.errOut.String(), "being stopped") {
+		t.Errorf("%d, %q, errors %q", got, x.out.String(), x.errOut.String())
+	}
 }
 
 // lost is a process whose node goes after some output.

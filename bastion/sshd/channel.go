@@ -113,7 +113,10 @@ func (n *notes) take() []string {
 
 // serveSession serves one session channel (RFC 4254 section 6).
 func (s *Server) serveSession(o opened, newChannel ssh.NewChannel) {
-	if o.conn.noMore.Load() {
+	// The promise may be heard before the channel that was opened before it: requests and channels come by different ways.
+	// So it is held against those after the first only; clients make it once they have opened that one.
+	second := o.conn.first.Swap(true)
+	if second && o.conn.noMore.Load() {
 		_ = newChannel.Reject(ssh.Prohibited, "the client said that it would open no more sessions")
 		return
 	}
@@ -123,7 +126,7 @@ func (s *Server) serveSession(o opened, newChannel ssh.NewChannel) {
 	}
 	ctx, cancel := context.WithCancel(o.ctx)
 	defer cancel()
-	if o.conn.first.Swap(true) {
+	if second {
 		o.login.At = time.Time{}
 	}
 	c := &channel{server: s, opened: o, ch: ch, start: make(chan session.Request, 1),

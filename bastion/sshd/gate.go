@@ -23,14 +23,12 @@ type gate struct {
 	mu      sync.Mutex // guards below
 	conns   map[*conn]struct{}
 	sources map[netip.Prefix]int
-	waiting map[netip.Prefix][]*conn // not logged in yet, the oldest first
-	waits   int                      // how many these are
-	gone    *sync.Cond               // a connection went
+	waiting []*conn    // not logged in yet, the oldest first
+	gone    *sync.Cond // a connection went
 }
 
 func newGate(l Limits, t *throttle.Throttle, m *Metrics) *gate {
-	g := &gate{limits: l, throttle: t, metrics: m, conns: map[*conn]struct{}{}, sources: map[netip.Prefix]int{},
-		waiting: map[netip.Prefix][]*conn{}}
+	g := &gate{limits: l, throttle: t, metrics: m, conns: map[*conn]struct{}{}, sources: map[netip.Prefix]int{}}
 	g.gone = sync.NewCond(&g.mu)
 	return g
 }
@@ -73,50 +71,61 @@ func (g *gate) enter(raw net.Conn) (*conn, string) {
 		return nil, "connections"
 	case g.sources[c.network] >= g.limits.MaxPerSource:
 		return nil, "source"
-	case g.waits >= g.limits.MaxUnauthenticated && !g.makeRoom(c.network):
+	case len(g.waiting) >= g.limits.MaxUnauthenticated && !g.makeRoom(c):
 		return nil, "unauthenticated"
 	}
 	g.conns[c] = struct{}{}
 	g.sources[c.network]++
-	g.waiting[c.network] = append(g.waiting[c.network], c)
-	g.waits++
+	g.waiting = append(g.waiting, c)
 	g.metrics.connections.Inc()
 	c.deadline = time.Now().Add(g.limits.LoginGrace)
 	_ = raw.SetDeadline(c.deadline) // a connection that is broken shows it at the first read
 	return c, ""
 }
 
-// makeRoom ends the oldest connection of the source that has most that have not logged in, unless that is the newcomer's
-// own: so a flood from one place pushes out nobody but itself. It is called with the lock held.
-func (g *gate) makeRoom(newcomer netip.Prefix) bool {
-	var most netip.Prefix
-	for source, list := range g.waiting {
-		if len(list) > len(g.waiting[most]) {
-			most = source
+// makeRoom ends a connection that has not logged in: the oldest of the source that has most of them, which on a tie is the
+// oldest of all, so that no number of sources holds all places for long. Who has one IPv6 network has thousands of
+// sources, so networks are compared first. A newcomer of the greatest pushes out its own kind or nobody: so a flood from
+// one place harms nobody but itself. It is called with the lock held.
+func (g *gate) makeRoom(newcomer *conn) bool {
+	networks, sources, most := map[netip.Prefix]int{}, map[netip.Prefix]int{}, 0
+	for _, c := range g.waiting {
+		networks[wide(c.network)]++
+		sources[c.network]++
+		most = max(most, networks[wide(c.network)])
+	}
+	own := networks[wide(newcomer.network)] == most
+	var victim *conn
+	for _, c := range g.waiting {
+		if own && wide(c.network) != wide(newcomer.network) || networks[wide(c.network)] < most {
+			continue
+		}
+		if victim == nil || sources[c.network] > sources[victim.network] {
+			victim = c
 		}
 	}
-	if len(g.waiting[most]) <= len(g.waiting[newcomer])+1 {
+	if victim == nil || own && sources[newcomer.network] >= sources[victim.network] {
 		return false
 	}
-	oldest := g.waiting[most][0]
-	g.settled(oldest)
+	g.settled(victim)
 	g.metrics.turnedAway.WithLabelValues("unauthenticated").Inc()
-	go func() { _ = oldest.Close() }() // it takes the lock
+	go func() { _ = victim.Close() }() // it takes the lock
 	return true
+}
+
+// wide is the network that a source lies in: an IPv6 /48, as one site has it; an IPv4 address stands for itself.
+func wide(source netip.Prefix) netip.Prefix {
+	const site = 48
+	if source.Addr().Is4() || source.Bits() <= site {
+		return source
+	}
+	return netip.PrefixFrom(source.Addr(), site).Masked()
 }
 
 // settled takes a connection from those that have not logged in. It is called with the lock held.
 func (g *gate) settled(c *conn) {
-	list := g.waiting[c.network]
-	i := slices.Index(list, c)
-	if i < 0 {
-		return
-	}
-	g.waits--
-	if list = slices.Delete(list, i, i+1); len(list) == 0 {
-		delete(g.waiting, c.network)
-	} else {
-		g.waiting[c.network] = list
+	if i := slices.Index(g.waiting, c); i >= 0 {
+		g.waiting = slices.Delete(g.waiting, i, i+1)
 	}
 }
 

@@ -1,7 +1,9 @@
 package sshd
 
 import (
+	"fmt"
 	"net"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -53,10 +55,57 @@ func TestFloodPushesOutItself(t *testing.T) {
 	case <-time.After(5 * time.Second):
 		t.Fatal("the oldest of the flood was not pushed out")
 	}
-	if n := len(g.waiting[throttle.Source(addrPort(&net.TCPAddr{IP: net.ParseIP("2001:db8::9")}).Addr())]); n != 2 {
-		t.Errorf("addresses of one /64 count as %d, want 2 in one", n)
+	if c, _ := enter("[2001:db8::9]:1"); c == nil || c.network != throttle.Source(netip.MustParseAddr("2001:db8::1")) {
+		t.Error("addresses of one /64 are not one source")
 	}
-	if g.waits != 10 {
-		t.Errorf("%d wait, want 10", g.waits)
+	if len(g.waiting) != 10 {
+		t.Errorf("%d wait, want 10", len(g.waiting))
+	}
+}
+
+// However many sources hold a place each, a newcomer gets the oldest one's.
+func TestManySourcesPushOutTheOldest(t *testing.T) {
+	v4 := func(i int) string { return fmt.Sprintf("192.0.2.%d:1", i+1) }
+	site := func(i int) string { return fmt.Sprintf("[2001:db8:1:%x::1]:1", i) } // one /48
+	for name, c := range map[string]struct {
+		held     func(i int) string
+		newcomer string
+		oldest   int // that goes; -1: the newcomer is turned away
+	}{
+		"other addresses":          {v4, "198.51.100.1:1", 0},
+		"one of them again":        {v4, v4(3), -1}, // it has its place
+		"one site, from elsewhere": {site, "198.51.100.1:1", 0},
+		"one site, a new source":   {site, site(77), 0},
+		"one site, in a crowd": {func(i int) string { // the others are more sources, but of one site
+			if i < 4 {
+				return v4(i)
+			}
+			return site(i)
+		}, "[2001:db8:2::1]:1", 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGate(Limits{MaxConnections: 1000, MaxPerSource: 1000, MaxUnauthenticated: 10, LoginGrace: time.Minute},
+				throttle.New(throttle.Options{}), NewMetrics(prometheus.NewRegistry()))
+			var held []*from
+			for i := range 10 {
+				raw := &from{addr: c.held(i), closed: make(chan struct{})}
+				if in, _ := g.enter(raw); in == nil {
+					t.Fatal("turned away below the limit")
+				}
+				held = append(held, raw)
+			}
+			in, _ := g.enter(&from{addr: c.newcomer, closed: make(chan struct{})})
+			if (in == nil) != (c.oldest < 0) {
+				t.Fatalf("let in: %v", in != nil)
+			}
+			if c.oldest < 0 {
+				return
+			}
+			select {
+			case <-held[c.oldest].closed:
+			case <-time.After(5 * time.Second):
+				t.Errorf("%s was not pushed out", held[c.oldest].addr)
+			}
+		})
 	}
 }

@@ -59,6 +59,27 @@ func TestHalfOpen(t *testing.T) {
 	}, func() string { return "no login after the flood" })
 }
 
+// As many sources as there are places hold one each and say nothing: somebody else logs in all the same.
+func TestHalfOpenFromMany(t *testing.T) {
+	key, line := newKey(t)
+	const places = 20
+	b := start(t, aliceWith(line)+rolesHead, func(o *sshd.Options, _ *session.Options) { o.Limits.MaxUnauthenticated = places })
+	for i := range places {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(2+i))}}
+		conn, err := d.Dial("tcp", b.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := conn.Read(make([]byte, 1)); err != nil { // the bastion's version: it is in
+			t.Fatal(err)
+		}
+	}
+	if out, _, exit := run(t, b.login(t, "alice+web-0", ssh.PublicKeys(key)), "echo in", ""); out != "in\n" || exit != 0 {
+		t.Errorf("%q %d", out, exit)
+	}
+}
+
 func TestMaxPerSource(t *testing.T) {
 	key, line := newKey(t)
 	b := start(t, aliceWith(line)+rolesHead, func(o *sshd.Options, _ *session.Options) { o.Limits.MaxPerSource = 2 })

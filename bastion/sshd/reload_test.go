@@ -115,3 +115,36 @@ func TestReloadWithFewerSessions(t *testing.T) {
 		x.sees(t, "still")
 	}
 }
+
+// Who chooses from a list is judged by the document of that moment, not by that of when the list was shown.
+func TestReloadWhilePicking(t *testing.T) {
+	key, line := newKey(t)
+	_, other := newKey(t)
+	document := aliceWith(line) + rolesHead
+	for name, c := range map[string]struct{ user, shown, after, text string }{
+		"targets":           {"alice", "Which pod?", strings.Replace(document, "[shop]", "[bank]", 1), "there is no such pod"},
+		"key":               {"alice", "Which pod?", aliceWith(other) + rolesHead, "your access has ended"},
+		"ambiguous targets": {"alice+web-0", "Which of these?", strings.Replace(document, "[shop]", "[bank]", 1), "there is no such pod"},
+		"ambiguous key":     {"alice+web-0", "Which of these?", aliceWith(other) + rolesHead, "your access has ended"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := start(t, document, nil)
+			far := pod("shop", "web-0", "uid-3")
+			far.Cluster = "far"
+			b.pods.set(pod("shop", "web-0", "uid-1"), far)
+			x := shell(t, b.login(t, c.user, ssh.PublicKeys(key)))
+			x.sees(t, c.shown)
+			x.sees(t, "main+shop+web-0")
+			write(t, b, c.after)
+			x.types(t, "\r")
+			if got := x.ends(t); got != 255 || !strings.Contains(x.errOut.String(), c.text) {
+				t.Errorf("status %d, %q", got, x.errOut.String())
+			}
+			b.bridge.mu.Lock()
+			defer b.bridge.mu.Unlock()
+			if len(b.bridge.starts) > 0 {
+				t.Errorf("%+v ran", b.bridge.starts)
+			}
+		})
+	}
+}

@@ -60,3 +60,31 @@ func TestExec(t *testing.T) {
 		}
 	}
 }
+
+// OpenSSH promises to open no more sessions right after it asked for the first one, whose channel may be slower. Only what
+// comes after that is refused.
+func TestNoMoreSessions(t *testing.T) {
+	key, line := newKey(t)
+	b := start(t, aliceWith(line)+rolesHead, nil)
+	for range 100 {
+		c, err := b.dial("alice+web-0", ssh.PublicKeys(key))
+		if err != nil {
+			t.Fatal(err)
+		}
+		opened := make(chan error, 1)
+		go func() {
+			_, err := c.NewSession()
+			opened <- err
+		}()
+		if ok, _, err := c.SendRequest("no-more-sessions@openssh.com", true, nil); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		if err := <-opened; err != nil {
+			t.Fatalf("the session that was opened before: %v", err)
+		}
+		if _, err := c.NewSession(); err == nil {
+			t.Fatal("another session was opened")
+		}
+		_ = c.Close()
+	}
+}

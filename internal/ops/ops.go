@@ -16,15 +16,16 @@ import (
 
 // Check names something that a daemon needs to do its work. Err is nil while it holds.
 type Check struct {
-	Name string
-	Err  error
+	Name  string
+	Err   error
+	Minor bool // Err is said, but the daemon does its work all the same
 }
 
 // Config says what is served.
 type Config struct {
 	Listener net.Listener
 	Metrics  prometheus.Gatherer
-	// Ready lists the daemon's checks; /readyz is 200 when none has an error, else 503 with the reasons.
+	// Ready lists the daemon's checks; /readyz is 200 when none but minor ones has an error, else 503 with the reasons.
 	Ready func() []Check
 }
 
@@ -36,7 +37,7 @@ func Serve(ctx context.Context, c Config) error {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		checks := c.Ready()
 		for _, check := range checks {
-			if check.Err != nil {
+			if check.Err != nil && !check.Minor {
 				w.WriteHeader(http.StatusServiceUnavailable)
 				break
 			}

@@ -25,12 +25,12 @@ func TestEndpoints(t *testing.T) {
 	gauge := prometheus.NewGauge(prometheus.GaugeOpts{Name: "sessions"})
 	gauge.Set(3)
 	reg.MustRegister(gauge)
-	var broken error
+	var broken, small error
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
 		done <- ops.Serve(ctx, ops.Config{Listener: l, Metrics: reg, Ready: func() []ops.Check {
-			return []ops.Check{{Name: "log"}, {Name: "cluster a", Err: broken}}
+			return []ops.Check{{Name: "log"}, {Name: "cluster a", Err: broken}, {Name: "cluster b", Err: small, Minor: true}}
 		}})
 	}()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
@@ -49,8 +49,12 @@ func TestEndpoints(t *testing.T) {
 	if code, body := get("/healthz"); code != 200 || body != "ok\n" {
 		t.Errorf("/healthz: %d %q", code, body)
 	}
-	if code, body := get("/readyz"); code != 200 || body != "log: ok\ncluster a: ok\n" {
+	if code, body := get("/readyz"); code != 200 || body != "log: ok\ncluster a: ok\ncluster b: ok\n" {
 		t.Errorf("/readyz: %d %q", code, body)
+	}
+	small = errors.New("out of date")
+	if code, body := get("/readyz"); code != 200 || !strings.Contains(body, `cluster b: "out of date"`) {
+		t.Errorf("/readyz with a minor trouble: %d %q", code, body)
 	}
 	broken = errors.New("no contact\x1b[2J")
 	if code, body := get("/readyz"); code != 503 || !strings.Contains(body, `cluster a: "no contact\x1b[2J"`) {
