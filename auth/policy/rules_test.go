@@ -283,6 +283,7 @@ rules: [{id: x, action: deny, programs: [touch]}]`))
 	for line, want := range map[string]bool{
 		"bash": true, "sh -i": true, "exec bash": true, "sudo -i": true, "sudo -s": true, "su": true, "su - app": true, "busybox sh": true, "chroot /x": true, "env bash --norc": true, "sh -s": true, "zsh -l": true, "fish": true,
 		"unshare -r": true, "nsenter -t 1 -m": true, "script /dev/null": true, "tmux": true, "tmux attach -t x": true, "sudo su -": true, "ls": false, "sh -c ls": false, "sh x.sh": false, "echo ls | sh": false, "sh < x": false, "su -c ls": false, "sudo ls": false, "bash -c bash": true, "ls; bash": true,
+		"bash -o vi": true, "bash -O extglob": true, "bash -s a": true, "bash /dev/stdin": true, "sh /dev/fd/0": true, "sh /dev/./tty": true, "dash /dev/pts/3": true, "fish -C :": true, "bash -o pipefail -c ls": false, "bash -x x.sh": false,
 	} {
 		if v := p.DecideExec(policy.Facts{}, line); v.StartsShell != want {
 			t.Errorf("%q starts a shell: %v", line, v.StartsShell)

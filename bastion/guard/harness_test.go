@@ -19,6 +19,7 @@ import (
 	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
 
+	"github.com/podbastion/podbastion/agent/runtime/proc"
 	"github.com/podbastion/podbastion/auth"
 	"github.com/podbastion/podbastion/auth/policy"
 	"github.com/podbastion/podbastion/bastion/guard/gate"
@@ -316,7 +317,7 @@ func (w *world) lines() []string {
 	return out
 }
 
-// node tells the terminal's state from this machine's /proc, as an agent does.
+// node tells the terminal's state from this machine's /proc, by the agent's own means.
 type node struct {
 	tty *os.File
 	pid int
@@ -325,48 +326,14 @@ type node struct {
 var errGone = errors.New("gone")
 
 func (n *node) State(context.Context) (State, error) {
-	conn, err := n.tty.SyscallConn()
+	s, err := proc.ReadTerminal(proc.Identify(n.pid))
 	if err != nil {
 		return State{}, err
 	}
-	var s State
-	var unread int
-	err = conn.Control(func(fd uintptr) {
-		var mode *unix.Termios
-		if mode, err = unix.IoctlGetTermios(int(fd), unix.TCGETS); err == nil {
-			s.Echo, s.Canonical = mode.Lflag&unix.ECHO != 0, mode.Lflag&unix.ICANON != 0
-		}
-	})
-	if err != nil {
-		return State{}, err
-	}
-	slave, err := os.OpenFile(fmt.Sprintf("/proc/%d/fd/0", n.pid), os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return State{}, err
-	}
-	unread, err = unix.IoctlGetInt(int(slave.Fd()), unix.TIOCINQ)
-	_ = slave.Close()
-	if err != nil {
-		return State{}, err
-	}
-	s.Unread = unread
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", n.pid))
-	if err != nil {
-		return State{}, err
-	}
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	group, _ := strconv.Atoi(fields[5])
-	own, _ := strconv.Atoi(fields[2])
-	s.Own = group == own
-	comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", group))
-	if err != nil {
-		return s, nil //nolint:nilerr // a leader that has ended before the others of its group
-	}
-	s.Program = strings.TrimSpace(string(comm))
-	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", group))
-	s.Shell = slices.Contains([]string{"bash", "sh", "dash", "ash", "zsh", "fish", "ksh", "mksh", "busybox"}, s.Program) && ignoresStop(string(status))
-	s.Reading = reads(group)
-	return s, nil
+	return State{
+		Echo: s.Echo, Canonical: s.Canonical, Own: s.Shell && !s.Nested && slices.Contains([]string{"bash", "sh", "dash", "ash", "zsh", "fish", "ksh", "mksh"}, s.Command), Shell: s.Nested && !s.Scripted,
+		Program: s.Command, Directory: s.Directory, Reading: s.Reading, Unread: s.UnreadInput, Unsure: s.Unsure,
+	}, nil
 }
 
 // Alone looks for other programs that have the terminal open, which is enough for a shell that has started none.
@@ -391,33 +358,4 @@ func (n *node) Alone(context.Context) (bool, error) {
 		}
 	}
 	return true, nil
-}
-
-// ignoresStop tells an interactive shell from one that runs a script: it ignores SIGTTIN, SIGTTOU and SIGTSTP or
-// handles them.
-func ignoresStop(status string) bool {
-	for line := range strings.Lines(status) {
-		if bits, ok := strings.CutPrefix(line, "SigIgn:"); ok {
-			mask, _ := strconv.ParseUint(strings.TrimSpace(bits), 16, 64)
-			return mask&(1<<(20-1)) != 0 || mask&(1<<(15-1)) != 0
-		}
-	}
-	return false
-}
-
-func reads(pid int) bool {
-	call, err := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", pid))
-	if err != nil {
-		return false
-	}
-	fields := strings.Fields(string(call))
-	switch fields[0] {
-	case "0":
-		fd, _ := strconv.ParseInt(strings.TrimPrefix(fields[1], "0x"), 16, 64)
-		name, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", pid, fd))
-		return strings.HasPrefix(name, "/dev/pts") || name == "/dev/tty"
-	case "7", "23", "270", "271", "232", "281":
-		return true
-	}
-	return false
 }

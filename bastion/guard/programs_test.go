@@ -64,6 +64,9 @@ func TestNestedShells(t *testing.T) {
 	for _, s := range []setup{{gate: true, node: true}, {node: true}} {
 		for _, c := range []struct{ start, prompt string }{
 			{"bash --norc\r", "$ "}, {"sh\r", ">> "}, {"su -s /bin/dash\r", "# "}, {"exec bash --norc\r", "$ "}, {"exec sh\r", ">> "}, {"sh -c 'sh -i'\r", ">> "}, {"busybox ash\r", ">> "},
+			{"bash --norc -o vi\r", "$ "}, {"bash -O extglob --norc\r", "$ "}, {"bash --rcfile /dev/null\r", "$ "}, {"bash --norc -s a b\r", "$ "}, {"dash -o emacs\r", ">> "}, {"zsh -f -o vi\r", "$ "},
+			{"mksh -o vi\r", ">> "}, {"bash --norc -ic 'bash --norc'\r", "$ "}, {"bash /dev/stdin\r", ""}, {"sh /dev/fd/0\r", ""}, {"dash /dev/tty\r", ""}, {"bash -c '. /dev/tty'\r", ""}, {"sh -c 'dash +m; :'\r", ">> "},
+			{"cp /bin/bash other; ./other --norc\r", "$ "}, {"cp /bin/bash other; exec ./other --norc\r", "$ "}, {"/lib64/ld-linux-x86-64.so.2 /bin/bash --norc\r", "$ "},
 		} {
 			t.Run(c.start, func(t *testing.T) {
 				t.Parallel()

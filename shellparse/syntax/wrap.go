@@ -294,7 +294,7 @@ func (r *runner) shell() {
 		}
 	case hasCode:
 	case i < len(r.words) && !fromInput:
-		if text, _ := r.words[i].Known(); text == "/dev/stdin" || text == "/dev/fd/0" || text == "/proc/self/fd/0" {
+		if text, _ := r.words[i].Known(); isTerminal(text) {
 			r.startShell()
 			return
 		}
@@ -302,4 +302,14 @@ func (r *runner) shell() {
 	default:
 		r.startShell()
 	}
+}
+
+// isTerminal tells that a file is the session's terminal, or what stands for it.
+func isTerminal(file string) bool {
+	file = path.Clean(file)
+	switch file {
+	case "/dev/stdin", "/dev/tty", "/dev/fd/0", "/proc/self/fd/0", "/dev/stdout", "/dev/stderr", "/dev/fd/1", "/dev/fd/2":
+		return true
+	}
+	return strings.HasPrefix(file, "/dev/pts/")
 }

@@ -21,7 +21,7 @@ type Terminal struct {
 	Foreground  int    `json:"foreground"`      // process group; 0 when the terminal has none
 	Shell       bool   `json:"shellForeground"` // the group is the executed program's own, or led by a known shell
 	Nested      bool   `json:"nested"`          // it is a shell, but not the executed program
-	Scripted    bool   `json:"scripted"`        // it is a nested shell that was given -c, a file or other operands
+	Scripted    bool   `json:"scripted"`        // it is a shell that was given -c or a file, and does not read its commands here
 	Reading     bool   `json:"reading"`         // a process of the group is blocked reading the terminal
 	UnreadInput int    `json:"unreadInput"`     // bytes; in canonical mode those of complete lines
 	Command     string `json:"command"`         // program of the group's leader
@@ -49,7 +49,8 @@ func ReadTerminal(root ID) (Terminal, error) {
 		return Terminal{}, err
 	}
 	if st.TPGID > 0 && st.Group == st.TPGID {
-		s.Shell, s.Nested, s.Scripted = true, false, false
+		s.Nested = s.Shell && !isShell(s.Command) // a shell by another name has taken its place
+		s.Shell = true
 	}
 	return s.innermost(maxRelays)
 }
@@ -80,23 +81,58 @@ func look(f *os.File, root, foreground int) (*sight, error) {
 	} else {
 		s.members = []int{leader}
 	}
-	name, operands := program(leader)
-	s.Command = name
-	s.Directory, _ = os.Readlink(file(leader, "cwd")) // it may end meanwhile
-	if isShell(name) {
-		s.Shell, s.Nested, s.Scripted = true, true, operands
+	who, by, err := reader(s.members, info)
+	if err != nil {
+		return s, err
 	}
-	s.Reading, err = anyReads(s.members, info)
-	return s, err
+	s.Reading = by != nil
+	s.Command, s.Shell, s.Scripted = s.shell(leader, by)
+	if who > 0 && who != leader && !(s.Shell && !s.Scripted) { // a shell without job control may be in another's group
+		if name, shell, scripted := s.shell(who, by); shell && !scripted {
+			s.Command, s.Shell, s.Scripted, leader = name, true, false, who
+		}
+	}
+	s.Nested = s.Shell
+	s.Directory, _ = os.Readlink(file(leader, "cwd")) // it may end meanwhile
+	return s, nil
+}
+
+// shell names what a process executes and tells whether that is a shell, and one that takes its commands elsewhere than
+// from the terminal. A shell that has the terminal for its commands, and no program that is known, ignores the signals
+// that would stop it there; that shows one under another name. A script's own reading is of its standard input.
+func (s *sight) shell(pid int, by *read) (name string, shell, scripted bool) {
+	name, args := program(pid)
+	stays := ignoresStop(pid)
+	if !isShell(name) {
+		return name, stays && !multiplexes(name) && !embeds(name), false
+	}
+	code, operand := script(name, args)
+	scripted = code || operand && (!stays || name == "fish") // fish ignores them always
+	if by != nil && by.pid == pid && by.plain && by.fd != 0 && s.Canonical {
+		scripted = false
+	}
+	return name, true, scripted
+}
+
+// read is how a process waits for a terminal's keys.
+type read struct {
+	pid, fd int
+	plain   bool // by read(2)
+}
+
+// reader is the first of some processes that is blocked reading the terminal.
+func reader(pids []int, terminal os.FileInfo) (int, *read, error) {
+	for _, pid := range pids {
+		if by, err := reads(pid, terminal); by != nil || err != nil {
+			return pid, by, err
+		}
+	}
+	return 0, nil, nil
 }
 
 func anyReads(pids []int, terminal os.FileInfo) (bool, error) {
-	for _, pid := range pids {
-		if reading, err := reads(pid, terminal); reading || err != nil {
-			return reading, err
-		}
-	}
-	return false, nil
+	_, by, err := reader(pids, terminal)
+	return by != nil, err
 }
 
 func (t *Terminal) readDevice(f *os.File) error {
@@ -149,16 +185,15 @@ func children(pid int) []int {
 	return out
 }
 
-// program names what a process executes. Multi-call binaries are named by what they were called as. operands is
-// whether it was given more than options.
-func program(pid int) (name string, operands bool) {
+// program names what a process executes, and its arguments. Multi-call binaries are named by what they were called as.
+func program(pid int) (name string, args []string) {
 	exe, err := os.Readlink(file(pid, "exe"))
 	if err != nil {
-		return "", false
+		return "", nil
 	}
 	name = path.Base(strings.TrimSuffix(exe, " (deleted)"))
 	line, _ := readSome(file(pid, "cmdline"))
-	args := strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00")
+	args = strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00")
 	if name == "busybox" || name == "toybox" {
 		called := strings.TrimPrefix(path.Base(args[0]), "-")
 		if called == name && len(args) > 1 {
@@ -167,12 +202,82 @@ func program(pid int) (name string, operands bool) {
 		}
 		name = called
 	}
-	for _, a := range args[1:] {
-		if !strings.HasPrefix(a, "-") && !strings.HasPrefix(a, "+") || strings.HasPrefix(a, "-") && !strings.HasPrefix(a, "--") && strings.Contains(a, "c") {
-			operands = true
+	return name, args[1:]
+}
+
+// valued are the letters of shells' options that take a value; o where nothing is said.
+var valued = map[string]string{"bash": "oO", "rbash": "oO", "fish": "CdDfop", "ksh": "oRT", "ksh93": "oR", "mksh": "oT", "lksh": "oT", "csh": "", "tcsh": ""}
+
+// script tells what a shell's arguments say of where its commands come from: code of an option, or a file.
+func script(name string, args []string) (code, operand bool) {
+	letters, known := valued[name]
+	if !known {
+		letters = "o"
+	}
+	for i := 0; i < len(args); i++ {
+		a := args[i]
+		switch {
+		case a == "-" || a == "--":
+			return false, i+1 < len(args) && !isInput(args[i+1])
+		case len(a) < 2 || a[0] != '-' && a[0] != '+':
+			return false, !isInput(a)
+		case strings.HasPrefix(a, "--"):
+			switch a {
+			case "--rcfile", "--init-file", "--init-command", "--debug", "--debug-output", "--debug-stack-frames", "--features", "--profile", "--profile-startup", "--emulate":
+				i++
+			}
+			if a == "--command" || strings.HasPrefix(a, "--command=") {
+				return true, false
+			}
+			continue
+		}
+		skip := 0
+		for j, c := range a[1:] {
+			switch {
+			case strings.ContainsRune(letters, c):
+				if skip++; name != "bash" && name != "rbash" && name != "dash" && j+2 < len(a) {
+					skip = 0 // it is attached
+				}
+			case c == 'c' && a[0] == '-':
+				return true, false
+			case c == 's' && a[0] == '-' && name != "fish": // the operands are the shell's parameters
+				return false, false
+			default:
+				continue
+			}
+			if skip == 0 {
+				break
+			}
+		}
+		i += skip
+	}
+	return false, false
+}
+
+// isInput tells that a file is the terminal, by one of the names that everybody knows.
+func isInput(name string) bool {
+	switch path.Clean(name) {
+	case "/dev/stdin", "/dev/tty", "/dev/fd/0", "/proc/self/fd/0", "/dev/stdout", "/dev/stderr", "/dev/fd/1", "/dev/fd/2":
+		return true
+	}
+	return strings.HasPrefix(path.Clean(name), "/dev/pts/")
+}
+
+// ignoresStop tells that a process ignores the signals that stop who reads or writes a terminal in the background, as
+// shells with job control do.
+func ignoresStop(pid int) bool {
+	status, err := readSome(file(pid, "status"))
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(status)) {
+		if bits, ok := strings.CutPrefix(line, "SigIgn:"); ok {
+			mask, _ := strconv.ParseUint(strings.TrimSpace(bits), 16, 64)
+			const stops = 1<<(unix.SIGTSTP-1) | 1<<(unix.SIGTTOU-1)
+			return mask&stops == stops
 		}
 	}
-	return name, operands
+	return false
 }
 
 func isShell(name string) bool {
@@ -199,21 +304,21 @@ func readSome(name string) ([]byte, error) {
 	return buf[:n], err
 }
 
-// reads reports whether a thread of a process is blocked reading the terminal. One that is gone does not.
-func reads(pid int, terminal os.FileInfo) (bool, error) {
-	reading, err := threadReads(pid, pid, terminal)
-	if reading || err != nil {
-		return reading, err
+// reads tells how a thread of a process is blocked reading the terminal; nil where none is. One that is gone does not.
+func reads(pid int, terminal os.FileInfo) (*read, error) {
+	by, err := threadReads(pid, pid, terminal)
+	if by != nil || err != nil {
+		return by, err
 	}
 	tasks, _ := names(file(pid, "task"), maxGroup) // none, where it has ended
 	for _, name := range tasks {
 		if task, err := strconv.Atoi(name); err == nil && task != pid {
-			if reading, err := threadReads(pid, task, terminal); reading || err != nil {
-				return reading, err
+			if by, err := threadReads(pid, task, terminal); by != nil || err != nil {
+				return by, err
 			}
 		}
 	}
-	return false, nil
+	return nil, nil
 }
 
 // names lists at most so many entries of a folder.
@@ -230,21 +335,21 @@ func names(dir string, most int) ([]string, error) {
 	return list, err
 }
 
-func threadReads(pid, task int, terminal os.FileInfo) (bool, error) {
+func threadReads(pid, task int, terminal os.FileInfo) (*read, error) {
 	data, err := readSome(file(pid, "task/"+strconv.Itoa(task)+"/syscall"))
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
-		return false, nil
+		return nil, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("proc: what process %d waits for cannot be read: %w", pid, err)
+		return nil, fmt.Errorf("proc: what process %d waits for cannot be read: %w", pid, err)
 	}
 	f := strings.Fields(string(data)) // number, six arguments in hexadecimal, stack and program counter; or "running"
 	if len(f) < 9 {
-		return false, nil
+		return nil, nil
 	}
 	number, _ := strconv.ParseInt(f[0], 10, 64) // -1: blocked, but not in a system call
 	if number < 0 {
-		return false, nil
+		return nil, nil
 	}
 	var args [3]uint64
 	for i := range args {
@@ -252,10 +357,10 @@ func threadReads(pid, task int, terminal os.FileInfo) (bool, error) {
 	}
 	for _, fd := range waitsFor(pid, number, args) {
 		if isTerminal(pid, fd, terminal) {
-			return true, nil
+			return &read{pid: pid, fd: fd, plain: waits[number] == waitRead}, nil
 		}
 	}
-	return false, nil
+	return nil, nil
 }
 
 // waitsFor returns the descriptors that a blocked system call wants to read from.
