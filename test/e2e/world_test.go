@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -56,6 +57,26 @@ func startDaemon(log string, argv ...string) (*daemon, error) {
 	}
 	go func() { _ = d.Wait(); close(d.ended) }()
 	return d, nil
+}
+
+var capability = regexp.MustCompile(`(?m)^ +- ([A-Z]+(?:_[A-Z]+)*)\b`)
+
+// confined runs a program with the capabilities that the chart gives the agent, and no others.
+func confined(t testing.TB) []string {
+	t.Helper()
+	text, err := os.ReadFile("../../deploy/helm/podbastion/templates/agent.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, _ := strings.Cut(string(text), "add:\n")
+	set := "-all"
+	for _, m := range capability.FindAllStringSubmatch(list, -1) {
+		set += ",+" + strings.ToLower(m[1])
+	}
+	if set == "-all" {
+		t.Fatal("no capabilities in the chart")
+	}
+	return []string{"setpriv", "--bounding-set", set, "--inh-caps", "-all", "--ambient-caps", "-all"}
 }
 
 func (d *daemon) stop() {
@@ -127,7 +148,8 @@ func (w *world) key(t testing.TB, account string) string {
 
 func (w *world) startAgent(t testing.TB) {
 	t.Helper()
-	d, err := startDaemon(w.path("agent.log"), binary(t, "agent"), "serve", "--config", w.path("agent.yaml"))
+	argv := append(confined(t), binary(t, "agent"), "serve", "--config", w.path("agent.yaml"))
+	d, err := startDaemon(w.path("agent.log"), argv...)
 	if err != nil {
 		t.Fatal(err)
 	}
