@@ -88,6 +88,20 @@ func TestNothingLeadsOut(t *testing.T) {
 	}
 }
 
+// A container that has the node's /proc, writable, is not led to its helper by it.
+func TestNodesProc(t *testing.T) {
+	c := container(t, "bash", "-v", "/proc:/hostproc")
+	_, client := open(t, confined(t), c, "", everything())
+	for _, name := range []string{"/hostproc/self/mem", "/hostproc/self/comm", "/hostproc/thread-self/comm", "/hostproc/sys/kernel/hostname"} {
+		for _, flags := range []int{os.O_WRONLY, os.O_RDWR, os.O_WRONLY | os.O_TRUNC} {
+			if f, err := client.OpenFile(name, flags); err == nil {
+				_ = f.Close()
+				t.Errorf("%s opens with flags %x", name, flags)
+			}
+		}
+	}
+}
+
 func TestDevicesAndPipes(t *testing.T) {
 	c := container(t, "bash", "--cap-add", "MKNOD", "--privileged=false")
 	var disk string

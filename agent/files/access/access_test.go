@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/podbastion/podbastion/agent/files/access"
 	"github.com/podbastion/podbastion/agent/files/tree"
 	"github.com/podbastion/podbastion/internal/filewire"
@@ -125,4 +127,32 @@ func TestReadsAreTold(t *testing.T) {
 	if e := last(); e.Outcome != "complete" || e.SHA256 != sum(string(buf[:n])) {
 		t.Errorf("%+v", e)
 	}
+}
+
+// A container can have the node's /proc somewhere, in which "self" is whoever asks.
+func TestProcIsNotWritten(t *testing.T) {
+	files, last := within(t, "/")
+	for _, name := range []string{"/proc/self/mem", "/proc/self/comm", "/proc/self/oom_score_adj"} {
+		for mode, m := range map[string]access.Mode{
+			"write": {Write: true}, "both": {Read: true, Write: true}, "append": {Write: true, Append: true}, "empty": {Read: true, Truncate: true},
+		} {
+			f, err := files.Open(name, m)
+			if err == nil {
+				_ = f.Close()
+			}
+			if !errors.Is(err, unix.EROFS) {
+				t.Errorf("%s of %s: %v", mode, name, err)
+			}
+			if e := last(); e.Type != "file.write" || e.Outcome != "failed" {
+				t.Errorf("%s of %s: %+v", mode, name, e)
+			}
+		}
+		size := uint64(0)
+		if err := files.Setattr(name, access.Attributes{Size: &size}, true); !errors.Is(err, unix.EROFS) {
+			t.Errorf("emptying %s: %v", name, err)
+		}
+	}
+	f, err := files.Open("/proc/self/comm", access.Mode{Read: true})
+	must(t, err)
+	must(t, f.Close())
 }
