@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"sync"
 	"time"
 
@@ -44,6 +45,9 @@ func NewConfined(log logrus.FieldLogger, program string) *Confined {
 
 // ErrContainerEnded means that the container ended before the session did.
 var ErrContainerEnded = errors.New("files: the container ended")
+
+// errNotConfined means that no byte of the client's was looked at.
+var errNotConfined = errors.New("files: nothing can be served from this container; the agent's log says why")
 
 // errEvents means that something was done and nobody can know what.
 var errEvents = errors.New("files: an event is too long or not understood")
@@ -140,6 +144,10 @@ func (c *Confined) attend(ctx context.Context, helper *os.Process, wait func() e
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
+	}
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() == confine.Failed {
+		return errNotConfined
 	}
 	if err != nil {
 		return fmt.Errorf("files: %w", err)

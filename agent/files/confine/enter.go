@@ -42,6 +42,9 @@ func enter(s Spec, program, pidfd int) error {
 	if err != nil {
 		return gone(err)
 	}
+	if err := mounted(root); err != nil {
+		return err
+	}
 	bounding, err := boundingSet(pid)
 	if err != nil {
 		return gone(err)
@@ -108,6 +111,19 @@ func elsewhere(pid int) error {
 		if os.SameFile(theirs, node) {
 			return errNode
 		}
+	}
+	return nil
+}
+
+// mounted refuses a root that is no mount's: the kernel closes devices and /proc by mounts, and what is mounted around a
+// process that called chroot(2) cannot be told apart.
+func mounted(root int) error {
+	var st unix.Statx_t
+	if err := unix.Statx(root, "", unix.AT_EMPTY_PATH, 0, &st); err != nil {
+		return gone(err)
+	}
+	if st.Attributes_mask&unix.STATX_ATTR_MOUNT_ROOT != 0 && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT == 0 {
+		return errors.New("confine: the container's first process has changed its root (chroot), which cannot be confined")
 	}
 	return nil
 }
