@@ -156,3 +156,47 @@ func TestProcIsNotWritten(t *testing.T) {
 	must(t, err)
 	must(t, f.Close())
 }
+
+// A link is judged by what it leads to, also one that leads nowhere yet.
+func TestLinksAreFollowed(t *testing.T) {
+	dir := t.TempDir()
+	for _, d := range []string{"/yes", "/no"} {
+		must(t, os.Mkdir(dir+d, 0o755))
+		must(t, os.WriteFile(dir+d+"/f", []byte(d), 0o644))
+	}
+	for name, text := range map[string]string{"/yes/in": "f", "/yes/out": "../no/f", "/no/in": "/yes/f", "/no/new": "../yes/new", "/yes/new2": "../no/new2", "/yes/loop": "loop"} {
+		must(t, os.Symlink(text, dir+name))
+	}
+	root, err := tree.Open(dir, "")
+	must(t, err)
+	defer func() { _ = root.Close() }()
+	yes := []filewire.Rule{{Paths: []string{"/yes/**"}}}
+	files, err := access.New(root, "/", filewire.Rules{Upload: yes, Download: yes}, func(filewire.Event) {})
+	must(t, err)
+	read, write := access.Mode{Read: true}, access.Mode{Write: true, Create: true, Perm: 0o644}
+	for _, x := range []struct {
+		name string
+		mode access.Mode
+		path string // that is opened
+		err  error
+	}{
+		{"/yes/f", read, "/yes/f", nil}, {"/yes/in", read, "/yes/f", nil}, {"/no/in", read, "/yes/f", nil}, {"/no/in", write, "/yes/f", nil},
+		{"/no/new", write, "/yes/new", nil}, {"/yes/out", read, "", access.ErrDenied}, {"/yes/out", write, "", access.ErrDenied},
+		{"/yes/new2", write, "", access.ErrDenied}, {"/no/f", read, "", access.ErrDenied}, {"/yes/loop", read, "", unix.ELOOP}, {"/yes/none", read, "", unix.ENOENT},
+		{"/no/new", access.Mode{Write: true, Create: true, Exclusive: true}, "", access.ErrDenied}, {"/yes/in", access.Mode{Write: true, Create: true, Exclusive: true}, "", unix.EEXIST},
+	} {
+		f, err := files.Open(x.name, x.mode)
+		if !errors.Is(err, x.err) {
+			t.Errorf("%s: %v, want %v", x.name, err, x.err)
+		}
+		if err == nil {
+			if f.Path() != x.path {
+				t.Errorf("%s opens %s", x.name, f.Path())
+			}
+			must(t, f.Close())
+		}
+	}
+	if _, err := os.Stat(dir + "/no/new2"); err == nil {
+		t.Error("a file is made where none may be")
+	}
+}
