@@ -52,8 +52,8 @@ var errNotConfined = errors.New("files: nothing can be served from this containe
 // errEvents means that something was done and nobody can know what.
 var errEvents = errors.New("files: an event is too long or not understood")
 
-// Serve serves one session by a helper, and returns once that has ended. With ctx and with the container the helper's
-// input ends, so that it tells how far it got, and a moment later the helper. What is still copied from s.In ends with s.In.
+// Serve serves one session by a helper, and returns once that has ended. With ctx and with the container the helper
+// is asked to end, so that it tells how far it got, and a moment later is ended. What is still copied from s.In ends with s.In.
 func (c *Confined) Serve(ctx context.Context, ct runtime.Container, s Session) error {
 	container, err := ct.Hold()
 	if err != nil {
@@ -100,7 +100,8 @@ func (c *Confined) attend(ctx context.Context, helper *os.Process, wait func() e
 	defer cancel(nil)
 	ended := make(chan struct{})
 	defer context.AfterFunc(ctx, func() {
-		_ = in.Close() // it ends with its input, and tells what became of what is open
+		_ = helper.Signal(unix.SIGTERM) // it stops, and tells what became of what is open
+		_ = in.Close()
 		select {
 		case <-ended:
 		case <-time.After(c.grace):

@@ -113,6 +113,21 @@ func TestReadsAreTold(t *testing.T) {
 			}
 		})
 	}
+	// A client that goes without a word may lack the last bytes, unless it asked for more.
+	for outcome, n := range map[string]int{"partial": 10, "complete": 11} {
+		files, last := within(t, dir)
+		f, err := files.Open("/ten", access.Mode{Read: true})
+		must(t, err)
+		for off := range n {
+			if _, err := f.ReadAt(make([]byte, 1), int64(off)); err != nil && off < 10 {
+				t.Fatal(err)
+			}
+		}
+		f.Abandon("gone")
+		if e := last(); e.Outcome != outcome || (e.Reason == "gone") != (outcome == "partial") {
+			t.Errorf("%d reads, then gone: %+v", n, e)
+		}
+	}
 	// The kernel's to its end: what passed is what the sum is of.
 	files, last := within(t, "/")
 	f, err := files.Open("/proc/sys/kernel/ostype", access.Mode{Read: true})

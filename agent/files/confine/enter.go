@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"runtime"
 	"strconv"
 	"strings"
@@ -318,6 +319,13 @@ func (p *plan) fork() error {
 		got := (*[2]uint64)(unsafe.Pointer(unsafe.SliceData(buf)))
 		return p.failure(int(got[0]), unix.Errno(got[1])) // #nosec G115 -- an index of ours
 	}
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, unix.SIGTERM)
+	go func() { // ends with this process
+		for range asked {
+			_ = unix.Kill(pid, unix.SIGTERM)
+		}
+	}()
 	var status unix.WaitStatus
 	for {
 		if _, err := unix.Wait4(pid, &status, 0, nil); !errors.Is(err, unix.EINTR) {
