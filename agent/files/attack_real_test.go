@@ -88,6 +88,20 @@ func TestNothingLeadsOut(t *testing.T) {
 	}
 }
 
+// A container that has the node's /proc, writable, is not led to its helper by it.
+func TestNodesProc(t *testing.T) {
+	c := container(t, "bash", "-v", "/proc:/hostproc")
+	_, client := open(t, confined(t), c, "", everything())
+	for _, name := range []string{"/hostproc/self/mem", "/hostproc/self/comm", "/hostproc/thread-self/comm", "/hostproc/sys/kernel/hostname"} {
+		for _, flags := range []int{os.O_WRONLY, os.O_RDWR, os.O_WRONLY | os.O_TRUNC} {
+			if f, err := client.OpenFile(name, flags); err == nil {
+				_ = f.Close()
+				t.Errorf("%s opens with flags %x", name, flags)
+			}
+		}
+	}
+}
+
 func TestDevicesAndPipes(t *testing.T) {
 	c := container(t, "bash", "--cap-add", "MKNOD", "--privileged=false")
 	var disk string
@@ -267,7 +281,7 @@ func TestHelperIsConfined(t *testing.T) {
 			if s["Uid"] != x.uid || s["NoNewPrivs"] != "1" {
 				t.Errorf("Uid %s, NoNewPrivs %s", s["Uid"], s["NoNewPrivs"])
 			}
-			for _, set := range []string{"CapPrm", "CapEff"} {
+			for _, set := range []string{"CapPrm", "CapEff", "CapBnd"} {
 				if s[set] != x.caps {
 					t.Errorf("%s is %s, want %s", set, s[set], x.caps)
 				}
@@ -319,5 +333,69 @@ func TestContainerDiesMidTransfer(t *testing.T) {
 	}
 	if e := x.last(t, "file.write", "/tmp/half"); e.Outcome != filewire.Partial || e.Bytes == nil || *e.Bytes != 100_000 || e.Seconds <= 0 {
 		t.Errorf("event %+v", e)
+	}
+}
+
+// A hard link is a name like any other: the rules judge the name. A client can make none that gives it more.
+func TestHardLinks(t *testing.T) {
+	c := container(t, "bash")
+	sh(t, c, `mkdir /safe /hidden; echo good > /safe/f; echo bad > /hidden/f; ln /hidden/f /safe/theirs; chmod 600 /hidden/f`)
+	safe := []filewire.Rule{{Paths: []string{"/safe/**"}}}
+	x, client := open(t, confined(t), c, "", filewire.Rules{Upload: safe, Download: safe})
+	for _, two := range [][2]string{{"/hidden/f", "/safe/mine"}, {"/safe/f", "/hidden/mine"}, {"/hidden/f", "/hidden/mine"}, {"/safe/../hidden/f", "/safe/mine"}} {
+		if err := client.Link(two[0], two[1]); !errors.Is(err, os.ErrPermission) {
+			t.Errorf("%s gets the name %s: %v", two[0], two[1], err)
+		}
+	}
+	if e := x.last(t, "file.link", "/hidden/f"); e.Outcome != filewire.Denied {
+		t.Errorf("%+v", e)
+	}
+	if err := client.Link("/safe/f", "/safe/mine"); err != nil {
+		t.Error(err)
+	}
+	if got, err := try(client, "/safe/theirs"); err != nil || string(got) != "bad\n" {
+		t.Errorf("a name that the container made: %q, %v", got, err)
+	}
+	// A user has no more rights to it under the other name.
+	_, dev := open(t, confined(t), c, "dev", everything())
+	if got, err := try(dev, "/safe/theirs"); !errors.Is(err, os.ErrPermission) {
+		t.Errorf("a user reads root's file under its other name: %q, %v", got, err)
+	}
+}
+
+// What root in the container does with roots leads nowhere else than where the container is.
+func TestChangedRoots(t *testing.T) {
+	path, content := secret(t)
+	id := docker(t, "run", "-d", "--network", "none", "podbastion/ash:test", "sh", "-c",
+		"mkdir -p /sub/bin /sub/proc; cp /bin/busybox /sub/bin/; echo inner > /sub/inner; echo outer > /outer; exec chroot /sub /bin/busybox sleep 600")
+	t.Cleanup(func() { docker(t, "rm", "-f", id) })
+	c := inspect(t, id)
+	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(docker(t, "top", id), "busybox sleep"); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the container does not change its root")
+		}
+	}
+	x := begin(t, confined(t), c, "", filewire.Header{Protocol: filewire.SFTP, Rules: everything()})
+	if err := x.end(t); err == nil || !strings.Contains(err.Error(), "nothing can be served from this container") {
+		t.Errorf("a first process that changed its root: %v", err)
+	}
+
+	// Another process does, by chroot and, with the right to mount, by pivot_root, for the first process, too.
+	c = container(t, "bash", "--cap-add", "SYS_ADMIN", "--security-opt", "apparmor=unconfined", "--security-opt", "seccomp=unconfined")
+	sh(t, c, `mkdir -p /sub/old /sub/x; echo inner > /sub/inner; cp -a /bin /lib* /usr /sub/ 2>/dev/null; chroot /sub /bin/sh -c 'mkdir -p y; chroot y /bin/true; cd ../../..; true' || true
+		mount --bind /sub /sub; cd /sub; pivot_root . old; true`)
+	_, client := open(t, confined(t), c, "", everything())
+	if got, err := try(client, "/inner"); err != nil || string(got) != "inner\n" {
+		t.Errorf("the root that the container took: %q, %v", got, err)
+	}
+	for _, p := range []string{"", "/old", "/old/..", "/old/../..", "/..", "/proc/1/root", "/old/proc/1/root", "/old/proc/self/root"} {
+		if got, err := try(client, p+path); err == nil {
+			t.Errorf("%s%s is read: %q, want none of %q", p, path, got, content)
+		}
+	}
+	for _, p := range []string{"/old/dev/null", "/old/dev/zero"} {
+		if _, err := try(client, p); err == nil {
+			t.Errorf("%s opens", p)
+		}
 	}
 }

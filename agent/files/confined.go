@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"sync"
 	"time"
 
@@ -45,11 +46,14 @@ func NewConfined(log logrus.FieldLogger, program string) *Confined {
 // ErrContainerEnded means that the container ended before the session did.
 var ErrContainerEnded = errors.New("files: the container ended")
 
+// errNotConfined means that no byte of the client's was looked at.
+var errNotConfined = errors.New("files: nothing can be served from this container; the agent's log says why")
+
 // errEvents means that something was done and nobody can know what.
 var errEvents = errors.New("files: an event is too long or not understood")
 
-// Serve serves one session by a helper, and returns once that has ended. With ctx and with the container the helper's
-// input ends, so that it tells how far it got, and a moment later the helper. What is still copied from s.In ends with s.In.
+// Serve serves one session by a helper, and returns once that has ended. With ctx and with the container the helper
+// is asked to end, so that it tells how far it got, and a moment later is ended. What is still copied from s.In ends with s.In.
 func (c *Confined) Serve(ctx context.Context, ct runtime.Container, s Session) error {
 	container, err := ct.Hold()
 	if err != nil {
@@ -96,7 +100,8 @@ func (c *Confined) attend(ctx context.Context, helper *os.Process, wait func() e
 	defer cancel(nil)
 	ended := make(chan struct{})
 	defer context.AfterFunc(ctx, func() {
-		_ = in.Close() // it ends with its input, and tells what became of what is open
+		_ = helper.Signal(unix.SIGTERM) // it stops, and tells what became of what is open
+		_ = in.Close()
 		select {
 		case <-ended:
 		case <-time.After(c.grace):
@@ -140,6 +145,10 @@ func (c *Confined) attend(ctx context.Context, helper *os.Process, wait func() e
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
+	}
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() == confine.Failed {
+		return errNotConfined
 	}
 	if err != nil {
 		return fmt.Errorf("files: %w", err)

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path"
 	goruntime "runtime"
 	"runtime/debug"
@@ -61,7 +62,10 @@ func Main() {
 		fmt.Fprintln(os.Stderr, "files:", err)
 		os.Exit(1)
 	}
-	if serve(context.Background(), root, []string{args[1], args[2]}, polled(0), polled(1), os.Stderr) != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM) // the session is over: what goes on stops where it is
+	err = serve(ctx, root, []string{args[1], args[2]}, polled(0), polled(1), os.Stderr)
+	stop()
+	if err != nil {
 		os.Exit(1)
 	}
 	os.Exit(0)
@@ -108,14 +112,11 @@ func serveHeader(ctx context.Context, root *tree.Root, homes []string, in io.Rea
 	if h.Protocol == filewire.SCP {
 		return scp.Serve(ctx, in, out, f, *h.SCP)
 	}
-	return sftp.Serve(ctx, ending(ctx, in), out, f)
+	return sftp.Serve(ctx, in, out, f)
 }
 
-// ending is in as long as ctx lasts. A ctx that never ends, a helper's, costs nothing.
+// ending is in as long as ctx lasts.
 func ending(ctx context.Context, in io.Reader) io.Reader {
-	if ctx.Done() == nil {
-		return in
-	}
 	r, w := io.Pipe()
 	go func() { // ends with in, or when nobody reads any more
 		_, err := io.Copy(w, in)
@@ -159,7 +160,7 @@ func (Local) Serve(ctx context.Context, c runtime.Container, s Session) error {
 		return fmt.Errorf("files: %w", err)
 	}
 	defer func() { _ = root.Close() }()
-	if err := serve(ctx, root, []string{dir}, s.In, s.Out, s.Events); err != nil {
+	if err := serve(ctx, root, []string{dir}, ending(ctx, s.In), s.Out, s.Events); err != nil {
 		return fmt.Errorf("files: %w", err)
 	}
 	return nil

@@ -106,7 +106,7 @@ func TestRelayLosesNothing(t *testing.T) {
 }
 
 // attended runs a shell script in a helper's place until it ends, and what is not nil of its streams' other ends.
-func attended(t *testing.T, ctx context.Context, script string, out io.Writer, events io.Writer) error {
+func attended(ctx context.Context, t *testing.T, script string, grace time.Duration, out, events io.Writer) error {
 	t.Helper()
 	log := logrus.New()
 	log.SetOutput(io.Discard)
@@ -128,7 +128,7 @@ func attended(t *testing.T, ctx context.Context, script string, out io.Writer, e
 	}
 	client, clientEnd := io.Pipe()
 	defer func() { _ = clientEnd.Close(); container.Close() }()
-	c := &Confined{log: log, grace: 500 * time.Millisecond}
+	c := &Confined{log: log, grace: grace}
 	return c.attend(ctx, cmd.Process, cmd.Wait, container, Session{In: client, Out: out, Events: events}, in.w, outPipe.r, evPipe.r)
 }
 
@@ -144,10 +144,11 @@ func TestEndIsTold(t *testing.T) {
 		script string
 		told   bool
 	}{
-		"waiting for the client":      {`echo '{"ready":1}' >&2; cat >/dev/null; echo '{"far":5}' >&2`, true},
-		"the client takes no more":    {`echo '{"ready":1}' >&2; head -c 8000000 /dev/zero; cat >/dev/null; echo '{"far":5}' >&2`, true},
-		"it does not see the end":     {`echo '{"ready":1}' >&2; exec sleep 60`, false},
-		"it does something else then": {`echo '{"ready":1}' >&2; cat >/dev/null; exec sleep 60`, false},
+		"waiting for the client":      {`trap '' TERM; echo '{"ready":1}' >&2; cat >/dev/null; echo '{"far":5}' >&2`, true},
+		"the client takes no more":    {`trap '' TERM; echo '{"ready":1}' >&2; head -c 8000000 /dev/zero; cat >/dev/null; echo '{"far":5}' >&2`, true},
+		"it is asked to end":          {`trap 'echo "{\"far\":5}" >&2; exit' TERM; echo '{"ready":1}' >&2; while :; do sleep 0.01; done`, true},
+		"it does not see the end":     {`trap '' TERM; echo '{"ready":1}' >&2; exec sleep 60`, false},
+		"it does something else then": {`trap '' TERM; echo '{"ready":1}' >&2; cat >/dev/null; exec sleep 60`, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithCancelCause(context.Background())
@@ -162,8 +163,12 @@ func TestEndIsTold(t *testing.T) {
 				return got.Write(p)
 			})
 			time.AfterFunc(2*time.Second, func() { close(gone) })
+			grace := 10 * time.Second // on a busy machine
+			if !x.told {
+				grace = 100 * time.Millisecond
+			}
 			began := time.Now()
-			if err := attended(t, ctx, x.script, stuck, events); !errors.Is(err, why) {
+			if err := attended(ctx, t, x.script, grace, stuck, events); !errors.Is(err, why) {
 				t.Error(err)
 			}
 			if time.Since(began) > 20*time.Second {

@@ -120,4 +120,18 @@ func TestUserNamespace(t *testing.T) {
 	if err := syscall.Stat(root+"/home/app/y", &st); err != nil || st.Uid != 100007 || st.Gid != 100008 {
 		t.Errorf("it belongs to %d:%d, %v", st.Uid, st.Gid, err)
 	}
+
+	// There the helper is the child of the one that prepared it: it is asked to end all the same.
+	y, user := open(t, confined(t), c, "", everything())
+	f, err := user.Create("/tmp/half")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write(make([]byte, 1000)); err != nil {
+		t.Fatal(err)
+	}
+	y.cancel()
+	if e := y.last(t, "file.write", "/tmp/half"); e.Outcome != filewire.Partial || e.Bytes == nil || *e.Bytes != 1000 {
+		t.Errorf("%+v", e)
+	}
 }

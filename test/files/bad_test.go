@@ -195,9 +195,24 @@ func TestClientStops(t *testing.T) {
 		got := w.path("got-" + name)
 		c := w.start(t, "scp", append(append(w.options("-l", "80000"), option...), "alice+bash@127.0.0.1:/down", got)...)
 		until(t, "the download is under way", holds(got, 5<<20))
+		pids := helpers()
+		if len(pids) != 1 {
+			t.Fatalf("%d helpers", len(pids))
+		}
+		before := memory(os.Getpid(), "VmRSS")
 		c.signal(syscall.SIGSTOP)
-		if len(helpers()) != 1 {
-			t.Errorf("%d helpers", len(helpers()))
+		// All that there is between the file and the client is full now, and nothing more is taken.
+		read := still(t, "the download", func() int64 { return passed(pids[0]) })
+		st, err := os.Stat(got)
+		must(t, err)
+		if held := read - st.Size(); held < 0 || held > 32<<20 {
+			t.Errorf("%s: %d bytes are held for a client that takes none", name, held)
+		}
+		if n := memory(pids[0], "VmHWM"); n == 0 || n > 64<<20 {
+			t.Errorf("%s: the helper has had %d bytes of memory", name, n)
+		}
+		if n := memory(os.Getpid(), "VmRSS"); n > before+64<<20 {
+			t.Errorf("%s: bastion and agent have grown from %d to %d bytes", name, before, n)
 		}
 		c.signal(syscall.SIGKILL)
 		c.failed(t)
@@ -256,6 +271,34 @@ func helpers() []int {
 		}
 	}
 	return found
+}
+
+// passed is how many bytes a process has read in all (proc_pid_io(5)).
+func passed(pid int) int64 {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/io", pid))
+	for line := range strings.Lines(string(text)) {
+		if v, ok := strings.CutPrefix(line, "rchar:"); ok {
+			n, _ := strconv.ParseInt(strings.TrimSpace(v), 10, 64)
+			return n
+		}
+	}
+	return 0
+}
+
+// still waits until a number has not changed for two seconds, and returns it.
+func still(t testing.TB, what string, number func() int64) int64 {
+	t.Helper()
+	last, since := number(), time.Now()
+	until(t, what+" stands still", func() bool {
+		if n := number(); n != last {
+			last, since = n, time.Now()
+		}
+		return time.Since(since) > 2*time.Second
+	})
+	if last == 0 {
+		t.Fatal(what + ": nothing passed")
+	}
+	return last
 }
 
 // memory is what a process has in memory, or had at most, in bytes.

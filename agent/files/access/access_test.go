@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/podbastion/podbastion/agent/files/access"
 	"github.com/podbastion/podbastion/agent/files/tree"
 	"github.com/podbastion/podbastion/internal/filewire"
@@ -111,6 +113,21 @@ func TestReadsAreTold(t *testing.T) {
 			}
 		})
 	}
+	// A client that goes without a word may lack the last bytes, unless it asked for more.
+	for outcome, n := range map[string]int{"partial": 10, "complete": 11} {
+		files, last := within(t, dir)
+		f, err := files.Open("/ten", access.Mode{Read: true})
+		must(t, err)
+		for off := range n {
+			if _, err := f.ReadAt(make([]byte, 1), int64(off)); err != nil && off < 10 {
+				t.Fatal(err)
+			}
+		}
+		f.Abandon("gone")
+		if e := last(); e.Outcome != outcome || (e.Reason == "gone") != (outcome == "partial") {
+			t.Errorf("%d reads, then gone: %+v", n, e)
+		}
+	}
 	// The kernel's to its end: what passed is what the sum is of.
 	files, last := within(t, "/")
 	f, err := files.Open("/proc/sys/kernel/ostype", access.Mode{Read: true})
@@ -124,5 +141,77 @@ func TestReadsAreTold(t *testing.T) {
 	must(t, f.Close())
 	if e := last(); e.Outcome != "complete" || e.SHA256 != sum(string(buf[:n])) {
 		t.Errorf("%+v", e)
+	}
+}
+
+// A container can have the node's /proc somewhere, in which "self" is whoever asks.
+func TestProcIsNotWritten(t *testing.T) {
+	files, last := within(t, "/")
+	for _, name := range []string{"/proc/self/mem", "/proc/self/comm", "/proc/self/oom_score_adj"} {
+		for mode, m := range map[string]access.Mode{
+			"write": {Write: true}, "both": {Read: true, Write: true}, "append": {Write: true, Append: true}, "empty": {Read: true, Truncate: true},
+		} {
+			f, err := files.Open(name, m)
+			if err == nil {
+				_ = f.Close()
+			}
+			if !errors.Is(err, unix.EROFS) {
+				t.Errorf("%s of %s: %v", mode, name, err)
+			}
+			if e := last(); e.Type != "file.write" || e.Outcome != "failed" {
+				t.Errorf("%s of %s: %+v", mode, name, e)
+			}
+		}
+		size := uint64(0)
+		if err := files.Setattr(name, access.Attributes{Size: &size}, true); !errors.Is(err, unix.EROFS) {
+			t.Errorf("emptying %s: %v", name, err)
+		}
+	}
+	f, err := files.Open("/proc/self/comm", access.Mode{Read: true})
+	must(t, err)
+	must(t, f.Close())
+}
+
+// A link is judged by what it leads to, also one that leads nowhere yet.
+func TestLinksAreFollowed(t *testing.T) {
+	dir := t.TempDir()
+	for _, d := range []string{"/yes", "/no"} {
+		must(t, os.Mkdir(dir+d, 0o755))
+		must(t, os.WriteFile(dir+d+"/f", []byte(d), 0o644))
+	}
+	for name, text := range map[string]string{"/yes/in": "f", "/yes/out": "../no/f", "/no/in": "/yes/f", "/no/new": "../yes/new", "/yes/new2": "../no/new2", "/yes/loop": "loop"} {
+		must(t, os.Symlink(text, dir+name))
+	}
+	root, err := tree.Open(dir, "")
+	must(t, err)
+	defer func() { _ = root.Close() }()
+	yes := []filewire.Rule{{Paths: []string{"/yes/**"}}}
+	files, err := access.New(root, "/", filewire.Rules{Upload: yes, Download: yes}, func(filewire.Event) {})
+	must(t, err)
+	read, write := access.Mode{Read: true}, access.Mode{Write: true, Create: true, Perm: 0o644}
+	for _, x := range []struct {
+		name string
+		mode access.Mode
+		path string // that is opened
+		err  error
+	}{
+		{"/yes/f", read, "/yes/f", nil}, {"/yes/in", read, "/yes/f", nil}, {"/no/in", read, "/yes/f", nil}, {"/no/in", write, "/yes/f", nil},
+		{"/no/new", write, "/yes/new", nil}, {"/yes/out", read, "", access.ErrDenied}, {"/yes/out", write, "", access.ErrDenied},
+		{"/yes/new2", write, "", access.ErrDenied}, {"/no/f", read, "", access.ErrDenied}, {"/yes/loop", read, "", unix.ELOOP}, {"/yes/none", read, "", unix.ENOENT},
+		{"/no/new", access.Mode{Write: true, Create: true, Exclusive: true}, "", access.ErrDenied}, {"/yes/in", access.Mode{Write: true, Create: true, Exclusive: true}, "", unix.EEXIST},
+	} {
+		f, err := files.Open(x.name, x.mode)
+		if !errors.Is(err, x.err) {
+			t.Errorf("%s: %v, want %v", x.name, err, x.err)
+		}
+		if err == nil {
+			if f.Path() != x.path {
+				t.Errorf("%s opens %s", x.name, f.Path())
+			}
+			must(t, f.Close())
+		}
+	}
+	if _, err := os.Stat(dir + "/no/new2"); err == nil {
+		t.Error("a file is made where none may be")
 	}
 }

@@ -50,7 +50,8 @@ func (h *File) event(kind audit.Type, id uint64, o outcome) filewire.Event {
 	}
 }
 
-// readOutcome calls a read complete when every byte from the start to the end passed. The sum is that of what passed or,
+// readOutcome calls a read complete when every byte from the start to the end passed, and the client closed the file or
+// was told of its end. The sum is that of what passed or,
 // where that was not in order, of the file as it stands, unchanged.
 func (h *File) readOutcome(abandoned string, last unix.Stat_t, statErr error) outcome {
 	s := &h.read
@@ -66,6 +67,8 @@ func (h *File) readOutcome(abandoned string, last unix.Stat_t, statErr error) ou
 		if abandoned != "" {
 			o.reason = abandoned
 		}
+	case abandoned != "" && !h.end: // what was read last need not have arrived
+		o.reason = abandoned
 	case h.kind == audit.FileRead && changed(h.first, last) || !s.broken && s.next < last.Size:
 		o.reason = "changed while it was read"
 		if !s.broken {

@@ -105,18 +105,30 @@ type File struct {
 
 // Open opens a regular file under the rules for what m says.
 func (f *Files) Open(p string, m Mode) (*File, error) {
-	for range maxRetries {
-		pl, err := f.locate(p, !m.Exclusive || !m.Create)
+	follow := !m.Exclusive || !m.Create
+	for try := range maxRetries {
+		// Most places are no links: the first time nobody looks, as opening one fails. What it leads to may be permitted
+		// where the link itself is not.
+		unseen := follow && try == 0
+		pl, err := f.locate(p, follow && !unseen)
 		if err != nil {
 			return nil, err
 		}
+		if unseen && !f.permitted(pl.Path, m) {
+			pl.Close()
+			continue
+		}
 		file, err := f.openOrMake(pl, m)
 		pl.Close()
-		if !errors.Is(err, unix.ELOOP) || m.Exclusive && m.Create {
+		if !errors.Is(err, unix.ELOOP) || !follow {
 			return file, err
 		}
 	}
 	return nil, unix.ELOOP
+}
+
+func (f *Files) permitted(p string, m Mode) bool {
+	return (!m.makes() || f.upload.permit(p)) && (m.Write && !m.Read || f.download.permit(p))
 }
 
 // openOrMake only reads where a client that means to read would also have the file made, and it is there.

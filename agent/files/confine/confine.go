@@ -126,6 +126,9 @@ func (p *Program) Command(s Spec) (*exec.Cmd, error) {
 // env is the environment of both starts. With GOMAXPROCS set the Go runtime does not look for it in the container.
 func env() []string { return []string{"GOMAXPROCS=2", "TZ="} }
 
+// Failed is the status of a helper that could not be confined. Why stands on its standard error.
+const Failed = 125
+
 // Main prepares and executes, when the program was started to do so. It returns only if it was not.
 func Main(args []string) {
 	if len(args) != 2 || args[0] != EnterCommand {
@@ -137,5 +140,5 @@ func Main(args []string) {
 		err = enter(s, programFD, processFD)
 	}
 	fmt.Fprintln(os.Stderr, err)
-	os.Exit(1)
+	os.Exit(Failed)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"runtime"
 	"strconv"
 	"strings"
@@ -41,6 +42,9 @@ func enter(s Spec, program, pidfd int) error {
 	root, err := unix.Open(fmt.Sprintf("/proc/%d/root", pid), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return gone(err)
+	}
+	if err := mounted(root); err != nil {
+		return err
 	}
 	bounding, err := boundingSet(pid)
 	if err != nil {
@@ -108,6 +112,19 @@ func elsewhere(pid int) error {
 		if os.SameFile(theirs, node) {
 			return errNode
 		}
+	}
+	return nil
+}
+
+// mounted refuses a root that is no mount's: the kernel closes devices and /proc by mounts, and what is mounted around a
+// process that called chroot(2) cannot be told apart.
+func mounted(root int) error {
+	var st unix.Statx_t
+	if err := unix.Statx(root, "", unix.AT_EMPTY_PATH, 0, &st); err != nil {
+		return gone(err)
+	}
+	if st.Attributes_mask&unix.STATX_ATTR_MOUNT_ROOT != 0 && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT == 0 {
+		return errors.New("confine: the container's first process has changed its root (chroot), which cannot be confined")
 	}
 	return nil
 }
@@ -302,6 +319,13 @@ func (p *plan) fork() error {
 		got := (*[2]uint64)(unsafe.Pointer(unsafe.SliceData(buf)))
 		return p.failure(int(got[0]), unix.Errno(got[1])) // #nosec G115 -- an index of ours
 	}
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, unix.SIGTERM)
+	go func() { // ends with this process
+		for range asked {
+			_ = unix.Kill(pid, unix.SIGTERM)
+		}
+	}()
 	var status unix.WaitStatus
 	for {
 		if _, err := unix.Wait4(pid, &status, 0, nil); !errors.Is(err, unix.EINTR) {

@@ -3,6 +3,7 @@ package scp_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -84,7 +85,7 @@ func FuzzScp(f *testing.F) {
 }
 
 func TestHostileNames(t *testing.T) {
-	for _, name := range []string{"../a", "/etc/x", "a/b", "..", ".", "", "a\x1b[2J", "a\x07", "to/../../out", strings.Repeat("n", 256)} {
+	for _, name := range []string{"../a", "/etc/x", "a/b", "..", ".", "", "a\x1b[2J", "a\x07", "a\u009b2J", "to/../../out", strings.Repeat("n", 256)} {
 		for _, kind := range []string{"C0644 3 ", "D0755 0 "} {
 			files, base, events := folder(t)
 			_, err := serve(files, filewire.Copy{Sink: true, Recursive: true, Paths: []string{"/to"}}, kind+name+"\nabc\x00")
@@ -169,5 +170,61 @@ func TestSource(t *testing.T) {
 	}
 	if _, err := serve(files, filewire.Copy{Paths: []string{"/from/a"}}, "\x00\x00"); err == nil {
 		t.Error("a client that goes before it has all counts as served")
+	}
+}
+
+// What a name in the container does to a terminal it does to that of whoever copies it: it is told in safe form, and left.
+func TestSourceLeavesNames(t *testing.T) {
+	for _, name := range []string{"a\x1b]0;owned\x07", "a\nC0644 4 evil", "a\r", "a\u009b2J", "a\x7f"} {
+		for _, dir := range []bool{false, true} {
+			files, base, events := folder(t)
+			var err error
+			if dir {
+				err = os.Mkdir(base+"/in/to/"+name, 0o755)
+			} else {
+				err = os.WriteFile(base+"/in/to/"+name, []byte("x"), 0o644)
+			}
+			if err == nil {
+				err = os.WriteFile(base+"/in/to/b", []byte("fine"), 0o644)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			out, err := serve(files, filewire.Copy{Recursive: true, Paths: []string{"/to"}}, strings.Repeat("\x00", 40))
+			if err == nil || !strings.Contains(out, "control characters") {
+				t.Errorf("%q is not told: %q, %v", name, out, err)
+			}
+			if tail := name[1:]; strings.Contains(out, tail) {
+				t.Errorf("%q is sent: %q", name, out)
+			}
+			if !strings.Contains(out, "C0644 4 b\nfine\x00E\n") {
+				t.Errorf("the file beside %q is not sent: %q", name, out)
+			}
+			for _, e := range *events {
+				if e.Type == "file.read" && e.Path != "/to/b" {
+					t.Errorf("%+v", e)
+				}
+			}
+		}
+	}
+}
+
+// A directory is sent whole, however many batches its names are.
+func TestSourceSendsAll(t *testing.T) {
+	files, base, _ := folder(t)
+	const n = 5000
+	for i := range n {
+		if err := os.WriteFile(fmt.Sprintf("%s/in/to/%04d", base, i), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, err := serve(files, filewire.Copy{Recursive: true, Paths: []string{"/to"}}, strings.Repeat("\x00", 2*n+10))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		if c := strings.Count(out, fmt.Sprintf("C0644 0 %04d\n", i)); c != 1 {
+			t.Errorf("%04d is sent %d times", i, c)
+		}
 	}
 }

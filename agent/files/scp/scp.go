@@ -1,7 +1,7 @@
 // Package scp is the remote side of the old scp protocol, as scp -O, PuTTY's pscp and libssh2 speak it: a source
 // (scp -f) that sends files and a sink (scp -t) that takes them. The protocol has no standard; what is here follows
 // what OpenSSH's scp sends and takes. Names that come over the wire are names, never paths: a slash, "..", or a control
-// character in one is refused. It knows neither policy nor file system.
+// character in one is refused, and none with a control character is sent. It knows neither policy nor file system.
 package scp
 
 import (
@@ -69,10 +69,15 @@ func (p *peer) warn(name string, err error) error {
 	return p.w.Flush()
 }
 
+// controls tells whether a name has characters that act on the other side's terminal, or end the line.
+func controls(name string) bool { return strings.ContainsFunc(name, control) }
+
+func control(r rune) bool { return r < ' ' || r >= 0x7f && r < 0xa0 }
+
 // clean keeps terminals and the line safe.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 || r == utf8.RuneError {
+		if control(r) || r == utf8.RuneError {
 			return '?'
 		}
 		return r

@@ -154,7 +154,7 @@ func checkName(name string) error {
 	switch {
 	case name == "" || name == "." || name == ".." || strings.Contains(name, "/"):
 		return fmt.Errorf("%w: the name %q leads elsewhere", ErrProtocol, name)
-	case strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }):
+	case controls(name):
 		return fmt.Errorf("%w: the name %q has control characters", ErrProtocol, name)
 	case len(name) > 255:
 		return fmt.Errorf("%w: the name is too long", ErrProtocol)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -14,6 +15,11 @@ import (
 	"github.com/podbastion/podbastion/agent/files/tree"
 	"github.com/podbastion/podbastion/internal/filewire"
 )
+
+// maxNames bounds how many of a directory's names are held at once, and sorted.
+const maxNames = 4096
+
+var errName = errors.New("a name with control characters in it is not sent by the old scp protocol: use scp without -O")
 
 // source sends files.
 type source struct {
@@ -65,8 +71,8 @@ func (s *source) send(name string, depth int) error {
 		return s.warn(name, errors.New("not a regular file"))
 	}
 	last := path.Base(name)
-	if strings.Contains(last, "\n") {
-		return s.warn(name, errors.New("a name with a line break in it cannot be sent by the old scp protocol: use scp without -O"))
+	if controls(last) {
+		return s.warn(name, errName)
 	}
 	f, err := s.files.Open(name, access.Mode{Read: true})
 	if err != nil {
@@ -143,20 +149,19 @@ func (s *source) directory(name string, st unix.Stat_t, depth int) error {
 	if err != nil {
 		return s.warn(name, err)
 	}
-	names, err := dir.Readdirnames(-1)
-	_ = dir.Close()
+	defer func() { _ = dir.Close() }()
+	names, err := batch(dir)
 	if err != nil {
 		return s.warn(name, err)
 	}
-	slices.Sort(names)
 	last := path.Base(s.files.Abs(name))
 	if last == "/" || last == "." || last == ".." {
 		if real, err := s.files.RealPath(name); err == nil {
 			last = path.Base(real)
 		}
 	}
-	if strings.Contains(last, "\n") {
-		return s.warn(name, errors.New("a name with a line break in it cannot be sent by the old scp protocol: use scp without -O"))
+	if controls(last) {
+		return s.warn(name, errName)
 	}
 	if refused, err := s.times(st); refused || err != nil {
 		return err
@@ -165,12 +170,29 @@ func (s *source) directory(name string, st unix.Stat_t, depth int) error {
 	if refused, err := s.answer(); refused || err != nil {
 		return err
 	}
-	for _, n := range names {
-		if err := s.send(strings.TrimRight(name, "/")+"/"+n, depth+1); err != nil {
-			return err
+	for len(names) > 0 {
+		for _, n := range names {
+			if err := s.send(strings.TrimRight(name, "/")+"/"+n, depth+1); err != nil {
+				return err
+			}
+		}
+		if names, err = batch(dir); err != nil {
+			if err := s.warn(name, err); err != nil {
+				return err
+			}
 		}
 	}
 	fmt.Fprint(s.w, "E\n")
 	_, err = s.answer()
 	return err
+}
+
+// batch reads the next names of a directory, sorted; none at its end.
+func batch(dir *os.File) ([]string, error) {
+	names, err := dir.Readdirnames(maxNames)
+	slices.Sort(names)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return names, err
 }

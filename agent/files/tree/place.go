@@ -25,7 +25,8 @@ func IsRegular(mode uint32) bool { return mode&unix.S_IFMT == unix.S_IFREG }
 func IsDir(mode uint32) bool     { return mode&unix.S_IFMT == unix.S_IFDIR }
 func IsLink(mode uint32) bool    { return mode&unix.S_IFMT == unix.S_IFLNK }
 
-// OpenFile opens or creates a regular file. ELOOP means that the place is a link now.
+// OpenFile opens or creates a regular file; nothing under a procfs is opened to be written. ELOOP means that the place is
+// a link now.
 func (p *Place) OpenFile(flags int, mode uint32) (int, unix.Stat_t, error) {
 	truncate := flags&unix.O_TRUNC != 0
 	flags = flags&^unix.O_TRUNC | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC
@@ -42,6 +43,9 @@ func (p *Place) OpenFile(flags int, mode uint32) (int, unix.Stat_t, error) {
 	var st unix.Stat_t
 	if err = unix.Fstat(fd, &st); err == nil {
 		err = regular(st.Mode)
+	}
+	if err == nil && (truncate || flags&unix.O_ACCMODE != unix.O_RDONLY) {
+		err = notProc(fd)
 	}
 	if err == nil && truncate && st.Size > 0 {
 		err = unix.Ftruncate(fd, 0)
@@ -60,6 +64,19 @@ func regular(mode uint32) error {
 		return unix.EISDIR
 	case !IsRegular(mode):
 		return ErrNotRegular
+	}
+	return nil
+}
+
+// notProc refuses a file of procfs, wherever that is mounted: what is written there acts on processes, and the one that
+// "self" stands for is this one.
+func notProc(fd int) error {
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(fd, &fs); err != nil {
+		return err
+	}
+	if fs.Type == unix.PROC_SUPER_MAGIC {
+		return unix.EROFS
 	}
 	return nil
 }
