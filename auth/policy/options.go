@@ -196,7 +196,8 @@ type wordReader struct {
 	ended     bool         // "--" was there
 	server    bool         // rsync --server
 	recursive bool         // an option says that it works on the current directory if on no other
-	seen      string       // the letters of the options that were given
+	seen      [256]bool    // the letters of the options that were given
+	last      byte         // the last of them, if the last option has one
 	dir       *syntax.Word // the value of -C: later operands are seen from there
 	next      kind         // what the next word is, if it is an option's value
 }
@@ -234,7 +235,7 @@ func (r *wordReader) word(w syntax.Word) {
 // value takes an option's value in.
 func (r *wordReader) value(w syntax.Word, k kind) {
 	text, known := w.Known()
-	if strings.HasSuffix(r.seen, "C") && (r.program == "tar" || r.program == "git" && len(r.operands) == 0) {
+	if r.last == 'C' && (r.program == "tar" || r.program == "git" && len(r.operands) == 0) {
 		r.dir = &w
 	}
 	if k == atFile {
@@ -247,7 +248,7 @@ func (r *wordReader) value(w syntax.Word, k kind) {
 		text, known = w.Known()
 	}
 	switch {
-	case k == noFile || text == "-" && known:
+	case k == noFile && !w.Split || text == "-" && known: // an unquoted $x may be several words
 		return
 	case k == value && !likePath(w), k == attached && known && !strings.Contains(text, "/"):
 		return
@@ -267,6 +268,7 @@ func (r *wordReader) long(w syntax.Word, p string) {
 	given, _, hasValue := strings.Cut(p, "=")
 	r.server = r.server || given == "--server"
 	name := r.complete(given)
+	r.last = 0
 	for letter, long := range r.longs {
 		if long == name {
 			r.letter(letter)
@@ -285,9 +287,14 @@ func (r *wordReader) long(w syntax.Word, p string) {
 
 // letter takes in that an option is given.
 func (r *wordReader) letter(l byte) {
-	r.seen += string(l)
+	r.seen[l], r.last = true, l
 	r.explicit = r.explicit || strings.IndexByte(r.pattern, l) >= 0
 	r.recursive = r.recursive || strings.IndexByte(r.hereIf, l) >= 0
+}
+
+// given says whether one of the letters was.
+func (r *wordReader) given(letters string) bool {
+	return strings.ContainsFunc(letters, func(l rune) bool { return r.seen[byte(l)] })
 }
 
 func (r *wordReader) short(w syntax.Word, p string) {

@@ -26,7 +26,7 @@ func (r *wordReader) finish(words []syntax.Word) {
 			r.operands = r.operands[1:] // it stands for nothing; alone it is the current directory
 		}
 	case "tar":
-		if len(words) > 0 && !strings.HasPrefix(words[0].Prefix(), "-") { // tar xzf FILE
+		if len(r.operands) > 0 && !strings.HasPrefix(words[0].Prefix(), "-") { // tar xzf FILE
 			r.operands = r.operands[1:]
 			for _, l := range words[0].Prefix() {
 				r.letter(byte(l))
@@ -37,23 +37,23 @@ func (r *wordReader) finish(words []syntax.Word) {
 			}
 		}
 		switch {
-		case !strings.Contains(r.seen, "x"):
-		case strings.Contains(r.seen, "P"): // names of the archive may be absolute
+		case !r.given("x"):
+		case r.given("P"): // names of the archive may be absolute
 			r.files = append(r.files, unknown)
-		case !strings.ContainsAny(r.seen, "CO"):
+		case !r.given("CO"):
 			r.files = append(r.files, here)
 		}
 	case "unzip":
-		if !strings.ContainsAny(r.seen, "dlptvZz") {
+		if !r.given("dlptvZz") {
 			r.files = append(r.files, here)
 		}
 		r.operands = r.operands[:min(1, len(r.operands))] // then come names in the archive
 	case "wget":
-		if !strings.ContainsAny(r.seen, "OP") {
+		if !r.given("OP") {
 			r.files = append(r.files, here)
 		}
 	case "curl":
-		if strings.ContainsAny(r.seen, "OJ") {
+		if r.given("OJ") {
 			r.files = append(r.files, here)
 		}
 		for _, w := range r.operands {
