@@ -186,6 +186,38 @@ func TestDocumentedRsync(t *testing.T) {
 	check(both, "rsync --server --daemon --config=/data/e.conf .", auth.Deny)
 }
 
+// Ansible's become, with a password and without.
+func TestDocumentedBecome(t *testing.T) {
+	text, err := os.ReadFile("../../docs/commands.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rule := func(mark string) string {
+		_, after, ok := strings.Cut(string(text), "<!-- "+mark+" -->\n```yaml\n")
+		section, _, closed := strings.Cut(after, "```")
+		if !ok || !closed {
+			t.Fatalf("docs/commands.md has no %s", mark)
+		}
+		return section
+	}
+	_, role, _ := strings.Cut(rule("role: ansible"), "commands:\n")
+	p := policy.Compile(commands(t, strings.ReplaceAll(strings.TrimPrefix(role, "  "), "\n  ", "\n")+"  "+rule("rule: become")))
+	const module = "/usr/bin/python3 /root/.ansible/tmp/ansible-tmp-1-2-3/AnsiballZ_ping.py"
+	for line, want := range map[string]auth.Action{
+		`/bin/sh -c 'sudo -H -S -n  -u root /bin/sh -c '"'"'echo BECOME-SUCCESS-abc ; ` + module + `'"'"' && sleep 0'`:                                           auth.Allow,
+		`/bin/sh -c 'sudo -H -S  -p "[sudo via ansible, key=abcdef] password:" -u app /bin/sh -c '"'"'echo BECOME-SUCCESS-abc ; ` + module + `'"'"' && sleep 0'`: auth.Allow,
+		`/bin/sh -c 'sudo -H -S -n  -u root /bin/sh -c '"'"'echo BECOME-SUCCESS-abc ; id'"'"' && sleep 0'`:                                                       auth.Deny,
+		`/bin/sh -c 'sudo -H -S -n -u root /bin/sh && sleep 0'`:                                                                                                  auth.Deny,
+		`/bin/sh -c 'sudo -H -S -n -u other /bin/sh -c "echo x"'`:                                                                                                auth.Deny,
+		`sudo -i`:         auth.Deny,
+		`sudo -n -u root`: auth.Allow, // which runs nothing
+	} {
+		if v := p.DecideExec(policy.Facts{Home: "/root", Dir: "/"}, line); v.Action != want {
+			t.Errorf("%q gets %s (%s), want %s\n%s", line, v.Action, v.Reason, want, nodes(v))
+		}
+	}
+}
+
 func TestDocumentedRoles(t *testing.T) {
 	const dir = "/root/.ansible/tmp/ansible-tmp-1764030000.1-22-33"
 	for role, lines := range map[string]map[string]auth.Action{

@@ -30,6 +30,7 @@ const (
 	aFile    kind = '@' // a file
 	noFile   kind = '!' // a value that is never a file, whatever it looks like
 	attached kind = '?' // nothing, or a value in the same word, which is a file if it has a slash
+	atFile   kind = '^' // a text, or @ and a file
 	inside   kind = '%' // a file below the operands or, by its absolute path, anywhere
 )
 
@@ -70,19 +71,19 @@ var known = map[string]string{
 	"date":  "d!=date r@=reference u=utc I R f@=file s!=set",
 	"tree":  "a d f L! P! I! o@ h s D p u g F !=filelimit !=charset !=sort #here",
 	"diff":  "u r=recursive q=brief N=new-file i=ignore-case w=ignore-all-space B b a=text c e y=side-by-side U!=unified C!=context x!=exclude X@=exclude-from I! W! L!=label",
-	"curl":  "o@=output O=remote-name d:=data H:=header X!=request u!=user T@=upload-file x:=proxy A!=user-agent e!=referer b:=cookie c@=cookie-jar F:=form L=location s=silent S=show-error k=insecure I=head i=include v=verbose f=fail K@=config m!=max-time w:=write-out #plain",
-	"wget":  "O@=output-document P@=directory-prefix q=quiet r=recursive c=continue i@=input-file o@=output-file a@=append-output t!=tries T!=timeout U!=user-agent #plain",
+	"curl":  "o@=output O=remote-name J=remote-header-name d^=data H^=header X!=request u!=user T@=upload-file x:=proxy A!=user-agent e!=referer b:=cookie c@=cookie-jar F^=form L=location D@=dump-header E@=cert G=get ^=data-binary ^=data-urlencode ^=data-ascii ^=json !=data-raw !=form-string @=key @=cacert @=capath @=netrc-file @=output-dir @=trace @=trace-ascii @=stderr !=connect-timeout !=retry !=max-redirs !=resolve !=url-query L=location s=silent S=show-error k=insecure I=head i=include v=verbose f=fail K@=config m!=max-time w:=write-out #plain",
+	"wget":  "O@=output-document P@=directory-prefix q=quiet r=recursive c=continue i@=input-file o@=output-file a@=append-output @=post-file @=body-file @=load-cookies @=save-cookies @=config @=certificate @=private-key @=ca-certificate !=header !=post-data !=user !=password !=method t!=tries T!=timeout U!=user-agent #plain",
 	"rsync": "a=archive r=recursive v=verbose z=compress n=dry-run e!=rsh u=update l=links p=perms t=times g=group o=owner D x=one-file-system q=quiet c=checksum R=relative b=backup d=dirs k=copy-dirlinks K=keep-dirlinks L=copy-links H=hard-links E=executability A=acls X=xattrs O=omit-dir-times J=omit-link-times U=atimes N=crtimes S=sparse W=whole-file I=ignore-times m=prune-empty-dirs C=cvs-exclude y=fuzzy i=itemize-changes h=human-readable P s=secluded-args 0=from0 4 6 8 F f:=filter B!=block-size T@=temp-dir M:=remote-option !=modify-window !=exclude !=include @=exclude-from @=include-from @=files-from @=log-file @=config @=backup-dir %=partial-dir @=compare-dest @=copy-dest @=link-dest @=password-file @=write-batch @=only-write-batch @=read-batch !=log-format !=out-format !=log-file-format !=suffix !=timeout !=bwlimit !=chmod !=chown !=usermap !=groupmap !=iconv !=info !=debug !=skip-compress !=compress-level !=compress-choice !=checksum-choice !=checksum-seed !=max-size !=min-size !=max-delete !=stderr",
 	"scp":   "r p q v C P! i@ o: l! F@ J: S:",
 	"ssh":   "p! i@ l! o: L: R: D: F@ J: v q N T t A X #plain",
-	"git":   "C@ c:", "journalctl": "u!=unit n!=lines f=follow S!=since U!=until p!=priority o!=output r=reverse x e k b D@=directory #plain",
+	"git":   "C@ c: @=git-dir @=work-tree !=config-env !=namespace #skip1", "openssl": "#skip1", "base64": "w!=wrap d=decode i=ignore-garbage", "journalctl": "u!=unit n!=lines f=follow S!=since U!=until p!=priority o!=output r=reverse x e k b D@=directory #plain",
 	"systemctl": "H!=host M!=machine n!=lines o!=output t!=type p!=property a=all l=full q=quiet #plain",
 	"install":   "m!=mode o!=owner g!=group d=directory D t@=target-directory v=verbose S!=suffix",
 	"truncate":  "s!=size r@=reference c=no-create", "split": "b!=bytes l!=lines n!=number a!=suffix-length d",
 	"shred": "u f=force n!=iterations z=zero v=verbose s!=size", "mount": "t:=types o:=options r w a=all", "xargs": "n! I! P! L! d! a@ 0 r t",
 	"kill": "s!=signal l=list n! #plain", "ping": "c! i! W! w! s! #plain", "gzip": "c=stdout d=decompress f=force k=keep l=list r=recursive t=test v=verbose S!=suffix n q=quiet",
 	"kubectl": "n!=namespace f@=filename o:=output l!=selector c!=container #plain", "docker": "#plain", "python": "c! m! W! X!",
-	"less": "N S R F X i I p! P: t: o@", "vi": "c: R", "unzip": "d@ l o q n x!", "zip": "r=recurse-paths q=quiet m x! i!", "nc": "p! s: w! #plain",
+	"less": "N S R F X i I p! P: t: o@", "vi": "c: R", "unzip": "d@ l o q n t p v Z z j x!", "zip": "r=recurse-paths q=quiet m x! i!", "nc": "p! s: w! #plain",
 	"find": "#here", "dd": "#pairs", "perl": "I@ M! m! i? e! E! F! x? l? C? D? 0? n p a s t T u U v w W", "ruby": "I@ r: e! C@ E! F! K? i? x? T? W? n p a l s S v w", "join": "t! 1! 2! a! v! e! o! j!", "paste": "d!=delimiters s=serial z",
 	"ps": "o! p! u! C! t! e f", "column": "s!=separator t=table o! c! N!", "numfmt": "d!=delimiter", "psql": "c: f@=file d! U! h: p! F! R! P! v: t A q o@=output L@=log-file",
 }
@@ -93,7 +94,7 @@ var likewise = map[string]string{"egrep": "grep", "fgrep": "grep", "zgrep": "gre
 	"tac": "cat", "nl": "cat", "pkill": "kill", "killall": "kill", "sftp": "scp", "podman": "docker", "yq": "jq", "hexdump": "od", "python2": "python", "python3": "python"}
 
 // plain programs do not open what their operands name.
-var plain = " echo printf sleep seq basename dirname id whoami hostname uname uptime date kill ps top free nproc tr expr true false test groups who w " +
+var plain = " echo printf sleep seq basename dirname id whoami hostname uname uptime date kill ps top free nproc tr expr true false test groups who w timeout nice ionice sudo doas nohup setsid stdbuf watch env chrt taskset time " +
 	"export declare local readonly typeset set unset type which command ip ss netstat dig nslookup host getent tty stty reboot shutdown halt poweroff "
 
 // described is what known says.
@@ -143,7 +144,7 @@ func (o *options) learn(f string) {
 	}
 	letters, long, _ := strings.Cut(f, "=")
 	k := nothing
-	if i := strings.IndexAny(letters, ":@!?%"); i >= 0 {
+	if i := strings.IndexAny(letters, ":@!?%^"); i >= 0 {
 		letters, k = letters[:i], kind(letters[i])
 	}
 	for l := range strings.SplitSeq(letters, ",") {
@@ -166,20 +167,15 @@ func (s *subject) pathWords() []syntax.Word {
 	if s.name.base == ">" || s.name.base == "<" {
 		return s.words[1:]
 	}
-	r := wordReader{options: o}
-	words := s.words[1:]
-	if s.name.base == "tar" && len(words) > 0 && !strings.HasPrefix(words[0].Prefix(), "-") {
-		words = words[1:] // tar xzf FILE
-	}
+	r := wordReader{options: o, program: s.name.base}
+	words := s.words[1:max(1, s.own)] // the others are judged by themselves
 	for _, w := range words {
 		r.word(w)
 	}
 	if o.skip > 0 && !r.explicit && len(r.operands) > 0 {
 		r.operands = r.operands[min(o.skip, len(r.operands)):]
 	}
-	if s.name.base == "rsync" && r.server && len(r.operands) > 1 && r.operands[0].Prefix() == "." {
-		r.operands = r.operands[1:] // it stands for nothing; alone it is the current directory
-	}
+	r.finish(words)
 	out := r.files
 	if !o.plain {
 		out = append(out, r.operands...)
@@ -193,13 +189,17 @@ func (s *subject) pathWords() []syntax.Word {
 // wordReader sorts a program's words into operands and files that options name.
 type wordReader struct {
 	options
+	program   string
 	operands  []syntax.Word
 	files     []syntax.Word
-	explicit  bool // the pattern or script was given by an option
-	ended     bool // "--" was there
-	server    bool // rsync --server
-	recursive bool // an option says that it works on the current directory if on no other
-	next      kind // what the next word is, if it is an option's value
+	explicit  bool         // the pattern or script was given by an option
+	ended     bool         // "--" was there
+	server    bool         // rsync --server
+	recursive bool         // an option says that it works on the current directory if on no other
+	seen      [256]bool    // the letters of the options that were given
+	last      byte         // the last of them, if the last option has one
+	dir       *syntax.Word // the value of -C: later operands are seen from there
+	next      kind         // what the next word is, if it is an option's value
 }
 
 func (r *wordReader) word(w syntax.Word) {
@@ -215,8 +215,18 @@ func (r *wordReader) word(w syntax.Word) {
 	case !r.ended && len(p) > 1 && p[0] == '-':
 		r.short(w, p)
 	default:
-		if i := strings.IndexByte(p, '='); i > 0 && (r.pairs || strings.ContainsAny(p[i:], "/~") || len(w.Pieces) > 1) {
+		i := strings.IndexByte(p, '=')
+		if i > 0 && r.pairs {
+			if p[:i] == "if" || p[:i] == "of" {
+				r.files = append(r.files, after(w, i+1))
+			}
+			return
+		}
+		if i > 0 && (strings.ContainsAny(p[i:], "/~") || len(w.Pieces) > 1) {
 			r.files = append(r.files, after(w, i+1))
+		}
+		if r.dir != nil && !strings.HasPrefix(p, "/") {
+			w = syntax.Word{Pieces: slices.Concat(r.dir.Pieces, []syntax.Piece{{Text: "/"}}, w.Pieces), Split: w.Split}
 		}
 		r.operands = append(r.operands, w)
 	}
@@ -225,8 +235,20 @@ func (r *wordReader) word(w syntax.Word) {
 // value takes an option's value in.
 func (r *wordReader) value(w syntax.Word, k kind) {
 	text, known := w.Known()
+	if r.last == 'C' && (r.program == "tar" || r.program == "git" && len(r.operands) == 0) {
+		r.dir = &w
+	}
+	if k == atFile {
+		p := w.Prefix()
+		i := strings.IndexAny(p, "@<")
+		if i < 0 || i > 0 && strings.IndexByte(p, '=') != i-1 && !(strings.Contains(p[i+1:], "/") && !strings.Contains(p, "=")) {
+			return
+		}
+		w, k = after(w, i+1), aFile
+		text, known = w.Known()
+	}
 	switch {
-	case k == noFile || text == "-" && known:
+	case k == noFile && !w.Split || text == "-" && known: // an unquoted $x may be several words
 		return
 	case k == value && !likePath(w), k == attached && known && !strings.Contains(text, "/"):
 		return
@@ -246,6 +268,7 @@ func (r *wordReader) long(w syntax.Word, p string) {
 	given, _, hasValue := strings.Cut(p, "=")
 	r.server = r.server || given == "--server"
 	name := r.complete(given)
+	r.last = 0
 	for letter, long := range r.longs {
 		if long == name {
 			r.letter(letter)
@@ -264,8 +287,14 @@ func (r *wordReader) long(w syntax.Word, p string) {
 
 // letter takes in that an option is given.
 func (r *wordReader) letter(l byte) {
+	r.seen[l], r.last = true, l
 	r.explicit = r.explicit || strings.IndexByte(r.pattern, l) >= 0
 	r.recursive = r.recursive || strings.IndexByte(r.hereIf, l) >= 0
+}
+
+// given says whether one of the letters was.
+func (r *wordReader) given(letters string) bool {
+	return strings.ContainsFunc(letters, func(l rune) bool { return r.seen[byte(l)] })
 }
 
 func (r *wordReader) short(w syntax.Word, p string) {

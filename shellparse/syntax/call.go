@@ -246,8 +246,15 @@ func (w *walker) changeDir(words []Word, at *place) {
 		}
 		args = args[1:]
 	}
-	at.moved = moveTo(args, at.dirs)
+	at.moved = w.cdTo(args, at.dirs)
 	at.dirs = union(at.dirs, at.moved)
+}
+
+func (w *walker) cdTo(args []Word, dirs []string) []string {
+	if _, set := w.values["HOME"]; set && len(args) == 0 {
+		return []string{Anywhere}
+	}
+	return moveTo(args, dirs)
 }
 
 func moveTo(args []Word, dirs []string) []string {

@@ -204,6 +204,10 @@ func (r *runner) awkProgram(text string) {
 			switch word := text[i:n]; word {
 			case "print", "printf":
 				printing, depth = true, 0
+			case "getline":
+				r.awkReads(text[n:])
+			case "ARGV":
+				r.self().Redirects = append(r.self().Redirects, Redirect{File: unknown("…"), Op: "awk <"})
 			case "system":
 				r.awkCode(strings.TrimLeft(text[n:], " \t("), "")
 			}
@@ -212,6 +216,23 @@ func (r *runner) awkProgram(text string) {
 			r.hidden("its program loads or calls what is not shown")
 		}
 	}
+}
+
+// awkReads notes the file of getline < FILE.
+func (r *runner) awkReads(text string) {
+	end := strings.IndexAny(text, ";}\n)")
+	if end < 0 {
+		end = len(text)
+	}
+	i := strings.IndexByte(text[:end], '<')
+	if i < 0 {
+		return
+	}
+	file := unknown("…")
+	if s, n := awkString(strings.TrimLeft(text[i+1:], " \t")); n > 0 {
+		file = Text(s)
+	}
+	r.self().Redirects = append(r.self().Redirects, Redirect{File: file, Op: "awk <"})
 }
 
 // awkCode takes the string literal at the start of text, or the one before a pipe into getline, as shell code.

@@ -282,7 +282,11 @@ func (b *wordBuilder) bare(s string, first bool) {
 		name, _, _ := strings.Cut(s, "/")
 		switch name {
 		case "~":
-			b.piece(Home, "~")
+			if _, set := b.values["HOME"]; set {
+				b.piece(Unknown, "~")
+			} else {
+				b.piece(Home, "~")
+			}
 		case "~+":
 			b.piece(WorkDir, name)
 		default:
