@@ -99,7 +99,10 @@ func lostText(err error) string {
 // failureText is what a client may know of why an agent was not used, or was lost.
 func failureText(err error) string {
 	var lost *bridge.LostError
+	var port *bridge.PortError
 	switch {
+	case errors.As(err, &port):
+		return printable(port.Reason)
 	case errors.As(err, &lost):
 		return printable(lost.Reason)
 	case errors.Is(err, bridge.ErrGone):

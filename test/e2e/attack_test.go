@@ -169,6 +169,9 @@ while True:
 			t.Errorf("%s: %+v", to, got)
 		}
 	}
+	if got := w.ssh(t, "alice+infra+debug", strings.NewReader(""), "-W", "127.0.0.1:8124"); got.code != 255 || !strings.Contains(got.stderr, "port 8124 of the pod: connection refused") {
+		t.Errorf("a permitted port where nobody listens: %+v", got)
+	}
 	if got := w.ssh(t, "dev+infra+debug", strings.NewReader(""), "-W", "127.0.0.1:8123"); got.code == 0 {
 		t.Errorf("a role without forwards: %+v", got)
 	}
