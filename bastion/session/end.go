@@ -79,7 +79,7 @@ func explain(err error, account auth.Account) *refusal {
 	}
 	var still *route.NotRunning
 	if errors.As(err, &still) {
-		return &refusal{err: err, code: exitTransport, text: still.Client()}
+		return &refusal{err: err, code: exitTransport, text: escaped(still.Client())}
 	}
 	var many *route.Ambiguous
 	if errors.As(err, &many) {
@@ -123,6 +123,11 @@ func printable(s string) string {
 	if len(s) > most {
 		s = strings.ToValidUTF8(s[:most], "") + "…"
 	}
+	return escaped(s)
+}
+
+// escaped is all of it, where nothing may be cut.
+func escaped(s string) string {
 	q := fmt.Sprintf("%q", s)
 	return strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(q[1 : len(q)-1])
 }
@@ -135,7 +140,7 @@ func listText(candidates []route.Candidate, sep string, account auth.Account) st
 			fmt.Fprintf(&b, "%sand %d more", sep, len(candidates)-i)
 			break
 		}
-		b.WriteString(sep + c.Address(string(account)).String())
+		b.WriteString(sep + escaped(c.Address(string(account)).String()))
 	}
 	return b.String()
 }
