@@ -11,6 +11,8 @@ import (
 	goruntime "runtime"
 	"strconv"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -46,10 +48,41 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request) {
 	}
 	conn, _ := r.Context().Value(connKey{}).(*watched)
 	f := &forwarder{server: s, grant: g, container: c, conn: conn}
+	if len(g.Ports) == 1 { // it can only be this one, and once the protocol has begun it is late to say that nobody listens
+		first, err := dialIn(r.Context(), c, g.Ports[0])
+		if err != nil {
+			unconnected(w, err)
+			return
+		}
+		f.first.Store(&first)
+		defer func() {
+			if c := f.first.Swap(nil); c != nil { // nobody asked for it
+				_ = (*c).Close()
+			}
+		}()
+	}
 	if !wsstream.IsWebSocketRequest(r) {
 		w = wholeFrames{w}
 	}
 	portforward.ServePortForward(w, r, f, g.Pod, g.UID, opts, 0, streamTimeout, portforward.SupportedProtocols)
+}
+
+// unconnected answers that a port cannot be reached, and why.
+func unconnected(w http.ResponseWriter, err error) {
+	if errors.Is(err, runtime.ErrGone) {
+		http.Error(w, "agent: the pod does not run on this node", http.StatusNotFound)
+		return
+	}
+	why := err.Error()
+	var errno syscall.Errno
+	var late net.Error
+	switch {
+	case errors.As(err, &late) && late.Timeout():
+		why = "no answer"
+	case errors.As(err, &errno):
+		why = errno.Error()
+	}
+	http.Error(w, why, http.StatusBadGateway)
 }
 
 // forwarder implements portforward.PortForwarder for one grant.
@@ -58,6 +91,15 @@ type forwarder struct {
 	grant     grant.Grant
 	container runtime.Container // whose network is the pod's
 	conn      *watched
+	first     atomic.Pointer[net.Conn] // connected before the protocol began, until it is asked for
+}
+
+// dial connects to a port of the grant.
+func (f *forwarder) dial(ctx context.Context, port uint16) (net.Conn, error) {
+	if c := f.first.Swap(nil); c != nil {
+		return *c, nil
+	}
+	return dialIn(ctx, f.container, port)
 }
 
 // PortForward copies both ways until both are done.
@@ -73,7 +115,7 @@ func (f *forwarder) PortForward(_ context.Context, _, _ string, port int32, stre
 	}
 	defer leave()
 	defer f.server.watcher.add(f.conn, cancel)()
-	c, err := dialIn(ctx, f.container, uint16(port))
+	c, err := f.dial(ctx, uint16(port))
 	if err != nil {
 		return fmt.Errorf("port %d: %w", port, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -207,8 +208,14 @@ func TestCertificates(t *testing.T) {
 func TestForwardOnlyToGrantedPorts(t *testing.T) {
 	a := agenttest.Start(t)
 	g := good()
-	g.Kind, g.Container, g.Ports = grant.Forward, "", []uint16{8080}
-	if !g.AllowsPort(8080) || g.AllowsPort(8081) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	port := uint16(ln.Addr().(*net.TCPAddr).Port) // #nosec G115 -- a port
+	g.Kind, g.Container, g.Ports = grant.Forward, "", []uint16{port}
+	if !g.AllowsPort(port) || g.AllowsPort(port-1) {
 		t.Fatal("the grant is not what the test means")
 	}
 	for path, want := range map[string]int{

@@ -217,6 +217,24 @@ func TestWholeRoad(t *testing.T) {
 	}
 }
 
+// A port where nobody listens: the channel is refused, with the reason, and never confirmed.
+func TestForwardToClosedPort(t *testing.T) {
+	w := start(t)
+	_, port, err := net.SplitHostPort(freeAddress(t))
+	must(t, err)
+	_, err = w.login(t).Dial("tcp", "localhost:"+port)
+	var refused *ssh.OpenChannelError
+	if !errors.As(err, &refused) || refused.Reason != ssh.ConnectionFailed || refused.Message != "port "+port+" of the pod: connection refused" {
+		t.Errorf("got %v", err)
+	}
+	for _, e := range w.events(t) {
+		if e.Type == audit.ForwardClose && strings.Contains(e.Reason, "not connected") && strings.Contains(e.Reason, "connection refused") {
+			return
+		}
+	}
+	t.Error("the audit log does not say that nobody listened")
+}
+
 func TestReloadByFile(t *testing.T) {
 	w := start(t)
 	c := w.login(t)

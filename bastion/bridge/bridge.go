@@ -45,6 +45,13 @@ type LostError struct{ Reason string }
 
 func (e *LostError) Error() string { return "bridge: lost: " + e.Reason }
 
+// PortError says why a port of the pod cannot be reached, in the agent's words.
+type PortError struct{ Reason string }
+
+func (e *PortError) Error() string {
+	return fmt.Sprintf("bridge: the port cannot be reached: %q", e.Reason)
+}
+
 // Options composes a Bridge.
 type Options struct {
 	TLS    *tls.Config // as pki.Bastion makes it; the server's name is set for each node
@@ -209,6 +216,8 @@ func (n *node) answerError(resp *http.Response) error {
 		return fmt.Errorf("%w: %s", ErrGone, detail)
 	case http.StatusUnprocessableEntity:
 		return fmt.Errorf("%w: %s", ErrNoUser, detail)
+	case http.StatusBadGateway:
+		return &PortError{Reason: strings.TrimSpace(string(text))}
 	}
 	return fmt.Errorf("bridge: %s: %s", resp.Status, detail)
 }

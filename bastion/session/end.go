@@ -79,7 +79,7 @@ func explain(err error, account auth.Account) *refusal {
 	}
 	var still *route.NotRunning
 	if errors.As(err, &still) {
-		return &refusal{err: err, code: exitTransport, text: still.Client()}
+		return &refusal{err: err, code: exitTransport, text: escaped(still.Client())}
 	}
 	var many *route.Ambiguous
 	if errors.As(err, &many) {
@@ -99,7 +99,10 @@ func lostText(err error) string {
 // failureText is what a client may know of why an agent was not used, or was lost.
 func failureText(err error) string {
 	var lost *bridge.LostError
+	var port *bridge.PortError
 	switch {
+	case errors.As(err, &port):
+		return printable(port.Reason)
 	case errors.As(err, &lost):
 		return printable(lost.Reason)
 	case errors.Is(err, bridge.ErrGone):
@@ -120,6 +123,11 @@ func printable(s string) string {
 	if len(s) > most {
 		s = strings.ToValidUTF8(s[:most], "") + "…"
 	}
+	return escaped(s)
+}
+
+// escaped is all of it, where nothing may be cut.
+func escaped(s string) string {
 	q := fmt.Sprintf("%q", s)
 	return strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(q[1 : len(q)-1])
 }
@@ -132,7 +140,7 @@ func listText(candidates []route.Candidate, sep string, account auth.Account) st
 			fmt.Fprintf(&b, "%sand %d more", sep, len(candidates)-i)
 			break
 		}
-		b.WriteString(sep + c.Address(string(account)).String())
+		b.WriteString(sep + escaped(c.Address(string(account)).String()))
 	}
 	return b.String()
 }

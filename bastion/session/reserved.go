@@ -34,16 +34,20 @@ func (r *run) withoutPod(ctx context.Context, access *auth.Access) (bridge.Exit,
 		case "help":
 			return r.print(helpText)
 		case "pods":
-			return r.print(r.pods(access))
+			return r.pods(access, "")
 		case "whoami":
 			return r.print(r.whoami(access))
 		}
 	}
 	switch {
 	case r.request.Terminal != nil && r.request.Kind != Subsystem:
-		return r.pick(ctx, "Which pod?", r.service.o.Router.List(access, maxPicked))
+		title, list := "Which pod?", r.service.o.Router.List(access, maxPicked+1)
+		if len(list) > maxPicked {
+			title, list = fmt.Sprintf("Which pod? These are the first %d; name the others", maxPicked), list[:maxPicked]
+		}
+		return r.pick(ctx, title, list)
 	case r.request.Kind == Shell:
-		return r.print(helpText + "\n" + r.pods(access))
+		return r.pods(access, helpText+"\n")
 	}
 	return bridge.Exit{}, &refusal{err: errors.New("session: the address names no pod"), code: exitTransport,
 		text: fmt.Sprintf("the address names no pod, so there is nowhere to run this; for example: ssh %s+web-0@…", access.Account())}
@@ -60,17 +64,23 @@ func (r *run) print(text string) (bridge.Exit, error) {
 	return exit, nil
 }
 
-// pods lists one address a line, for people and for scripts.
-func (r *run) pods(access *auth.Access) string {
-	list := r.service.o.Router.List(access, maxListed)
+// pods lists one address a line, for people and for scripts, after what goes before. What is not listed is said apart from
+// the list.
+func (r *run) pods(access *auth.Access, before string) (bridge.Exit, error) {
+	list := r.service.o.Router.List(access, maxListed+1)
 	if len(list) == 0 {
-		return "no pods that you may reach\n"
+		return r.print(before + "no pods that you may reach\n")
 	}
 	var b strings.Builder
-	for _, c := range list {
-		b.WriteString(c.Address(string(access.Account())).String() + "\n")
+	b.WriteString(before)
+	for _, c := range list[:min(len(list), maxListed)] {
+		b.WriteString(escaped(c.Address(string(access.Account())).String()) + "\n")
 	}
-	return b.String()
+	exit, err := r.print(b.String())
+	if len(list) > maxListed {
+		r.say(fmt.Sprintf("these are the first %d; there are more, which can be named all the same", maxListed))
+	}
+	return exit, err
 }
 
 func (r *run) whoami(access *auth.Access) string {

@@ -73,7 +73,11 @@ func (r *run) serve(ctx context.Context) (bridge.Exit, error) {
 	resolved, err := r.service.o.Router.Resolve(access, addr)
 	var many *route.Ambiguous
 	if errors.As(err, &many) && r.request.Terminal != nil && r.request.Kind != Subsystem {
-		return r.pick(ctx, "Which of these?", many.Candidates)
+		title := "Which of these?"
+		if many.More {
+			title += " There are more: name a namespace"
+		}
+		return r.pick(ctx, title, many.Candidates)
 	}
 	if err != nil {
 		return bridge.Exit{}, err

@@ -11,6 +11,7 @@ import (
 
 	"github.com/podbastion/podbastion/audit"
 	"github.com/podbastion/podbastion/auth"
+	"github.com/podbastion/podbastion/bastion/target"
 )
 
 const (
@@ -61,10 +62,13 @@ func (a *authenticator) install(c *ssh.ServerConfig) {
 	}
 }
 
-// accountOf is the account that an address claims. What is wrong with the rest of the address is told after the login.
+// accountOf is the account that an address claims: up to the first byte that no account's name holds, which is a + if all
+// is well. What is wrong with the rest of the address is told after the login.
 func accountOf(user string) auth.Account {
-	name, _, _ := strings.Cut(user, "+")
-	return auth.Account(name)
+	if i := strings.IndexFunc(user, func(r rune) bool { return !target.InAccount(r) }); i >= 0 {
+		user = user[:i]
+	}
+	return auth.Account(user)
 }
 
 // offered judges a key that the client has not proved to hold yet. Nothing is remembered but in the permissions.

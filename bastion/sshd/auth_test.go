@@ -5,7 +5,9 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"io"
+	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -230,6 +232,47 @@ func TestEqualRefusals(t *testing.T) {
 	if fastest < 20*time.Millisecond {
 		t.Errorf("refused within %s; the answer must wait", fastest)
 	}
+}
+
+// Nor does the time tell an account that exists from one that does not, however long looking at it takes. The least of
+// several rounds counts: what the machine's other work adds is not of interest.
+func TestEqualRefusalTimes(t *testing.T) {
+	key, _ := newKey(t)
+	_, line := newKey(t)
+	b := start(t, aliceWith(line)+rolesHead, func(o *sshd.Options, _ *session.Options) { o.Keys = slowForKnown{o.Keys} })
+	users := []string{"alice", "nobody", "alice+web-0", "alice/x"}
+	least := make([]time.Duration, len(users))
+	for round := range 30 {
+		for i, user := range users {
+			var began time.Time
+			offer := ssh.PublicKeysCallback(func() ([]ssh.Signer, error) {
+				began = time.Now() // the handshake is over
+				return []ssh.Signer{key}, nil
+			})
+			if _, err := b.dial(user, offer); err == nil {
+				t.Fatalf("%q logged in", user)
+			}
+			if took := time.Since(began); round == 0 || took < least[i] {
+				least[i] = took
+			}
+		}
+		if round >= 5 && slices.Max(least)-slices.Min(least) < 5*time.Millisecond {
+			break
+		}
+	}
+	if lo, hi := slices.Min(least), slices.Max(least); hi-lo > 10*time.Millisecond || lo < 20*time.Millisecond {
+		t.Errorf("%v took %v", users, least)
+	}
+}
+
+// slowForKnown takes longer over an account that exists.
+type slowForKnown struct{ sshd.Keys }
+
+func (s slowForKnown) PublicKey(account auth.Account, key ssh.PublicKey, source netip.AddrPort) (*auth.Principal, error) {
+	if account == "alice" {
+		time.Sleep(10 * time.Millisecond)
+	}
+	return s.Keys.PublicKey(account, key, source)
 }
 
 func TestLockedOut(t *testing.T) {

@@ -21,6 +21,7 @@ import (
 	"github.com/podbastion/podbastion/bastion/bridge"
 	"github.com/podbastion/podbastion/bastion/session"
 	"github.com/podbastion/podbastion/bastion/sshd"
+	"github.com/podbastion/podbastion/bastion/target"
 	"github.com/podbastion/podbastion/internal/tty"
 )
 
@@ -295,6 +296,10 @@ func TestRefusals(t *testing.T) {
 		{user: "alice+vault-0", command: "id", text: "there is no such pod", reason: auth.ErrTargetNotPermitted, exit: 255},
 		{user: "alice+nothing", command: "id", text: "there is no such pod", reason: auth.ErrTargetNotFound, exit: 255},
 		{user: "alice++web", command: "id", text: "for example", exit: 255},
+		{user: "alice~tools", command: "id", text: "for example", exit: 255},
+		{user: "alice:x", command: "id", text: "for example", exit: 255},
+		{user: "alice/x", command: "id", text: "for example", exit: 255},
+		{user: "alice x", command: "id", text: "for example", exit: 255},
 		{user: "alice", command: "id", text: "names no pod", exit: 255},
 	} {
 		out, errOut, exit := run(t, b.login(t, test.user, ssh.PublicKeys(key)), test.command, "")
@@ -313,6 +318,37 @@ func TestRefusals(t *testing.T) {
 	}
 	if out, _, exit := run(t, b.login(t, "alice", ssh.PublicKeys(key)), "pods", ""); out != "alice+main+shop+web-0\n" || exit != 0 {
 		t.Errorf("pods: %q %d", out, exit)
+	}
+}
+
+// A list that is cut says so, and what pods are called never reaches a terminal raw.
+func TestLists(t *testing.T) {
+	key, line := newKey(t)
+	b := start(t, aliceWith(line)+rolesHead, nil)
+	var many []*target.Pod
+	for i := range 10001 {
+		many = append(many, pod("shop", "web-"+itoa(i), "uid-"+itoa(i)))
+	}
+	c := b.login(t, "alice", ssh.PublicKeys(key))
+	b.pods.set(many[:1000]...)
+	if out, errOut, _ := run(t, c, "pods", ""); strings.Count(out, "\n") != 1000 || errOut != "" {
+		t.Errorf("%d of 1000 pods, %q", strings.Count(out, "\n"), errOut)
+	}
+	b.pods.set(many...)
+	if out, errOut, _ := run(t, c, "pods", ""); strings.Count(out, "\n") != 1000 || !strings.Contains(errOut, "these are the first 1000") {
+		t.Errorf("%d pods, %q", strings.Count(out, "\n"), errOut)
+	}
+	x := shell(t, c)
+	x.sees(t, "Which pod? These are the first 10000; name the others (10000 of 10000)")
+
+	evil := pod("shop", "web-0", "uid-e")
+	evil.Cluster = "far\x1b[2J"
+	b.pods.set(pod("shop", "web-0", "uid-0"), evil, pod("shop", "a\x1b[2J", "uid-f"))
+	if out, _, _ := run(t, c, "pods", ""); !strings.Contains(out, "web-0\n") || !strings.Contains(out, `a\x1b[2J`) || strings.Contains(out, "\x1b") {
+		t.Errorf("pods: %q", out)
+	}
+	if _, errOut, _ := run(t, b.login(t, "alice+web-0", ssh.PublicKeys(key)), "id", ""); !strings.Contains(errOut, `far\x1b[2J`) || strings.Contains(errOut, "\x1b") {
+		t.Errorf("candidates: %q", errOut)
 	}
 }
 

@@ -204,11 +204,11 @@ func (p *parser) account(s string) error {
 	}
 	for i := 0; i < len(s); i++ {
 		c := s[i]
-		if alnum(c) || c == '_' || i > 0 && (c == '-' || c == '.') {
-			continue
-		}
 		if i == 0 && (c == '-' || c == '.') {
 			return p.fail(i, "an account cannot begin with %q", c)
+		}
+		if InAccount(rune(c)) {
+			continue
 		}
 		return p.fail(i, "an account has letters, digits, '.', '_' and '-' only, not %q", c)
 	}
@@ -279,6 +279,11 @@ func (p *parser) pod(at int, s string) error {
 		return p.fail(at+i, "a pod's name has no %q, and this is not an IPv6 address either", s[i])
 	}
 	return p.subdomain(at, s, "pod's name")
+}
+
+// InAccount tells whether an account's name may hold the character.
+func InAccount(c rune) bool {
+	return c < 0x80 && (alnum(byte(c)) || c == '_' || c == '-' || c == '.')
 }
 
 func alnum(c byte) bool { return lower(c) || c >= 'A' && c <= 'Z' }

@@ -3,6 +3,8 @@
 package e2e
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -10,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/crypto/ssh"
 )
 
 // reasons are the reasons of the events of a type that came after a moment.
@@ -118,11 +122,29 @@ func TestAgentWithoutGrant(t *testing.T) {
 	}
 }
 
+// What no OpenSSH client would send, too: each is refused for what is wrong with it, and the log says so.
 func TestPathTricks(t *testing.T) {
 	w := sharedWorld(t)
-	for _, address := range []string{"infra+../debug", "infra+debug~../app", "..+debug", "infra+debug%2f..", "infra+debug\n", "infra+-rf", "infra+$(id)"} {
-		if got := w.ssh(t, "alice+"+address, nil, "true"); got.code == 0 {
-			t.Errorf("%q got in", address)
+	for address, reason := range map[string]string{
+		"infra+../debug": "two dots", "infra+debug~../app": "two dots", "..+debug": "two dots", "infra+debug%2f..": "a % is not permitted",
+		"infra+debug\n": "control characters", "infra+-rf": "cannot begin or end with '-'", "infra+$(id)": "letters", "infra+debug/app": "a / is not permitted",
+		"infra+debug\x00": "control characters", "infra+Debug": "lower-case letters only",
+	} {
+		user := "alice+" + address
+		s, err := w.login(t, "alice", user).NewSession()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var errOut bytes.Buffer
+		s.Stderr = &errOut
+		var exit *ssh.ExitError
+		if err := s.Run("true"); !errors.As(err, &exit) || exit.ExitStatus() != 255 || !strings.Contains(errOut.String(), reason) {
+			t.Errorf("%q: %v %q", address, err, errOut.String())
+		}
+		if len(w.events(t, func(e map[string]any) bool {
+			return e["type"] == "session.reject" && e["address"] == user && strings.Contains(fmt.Sprint(e["reason"]), reason)
+		})) == 0 {
+			t.Errorf("%q: the log does not say why", address)
 		}
 	}
 }
@@ -168,6 +190,10 @@ while True:
 		if got := w.ssh(t, "alice+infra+debug", strings.NewReader(""), "-W", to); got.code == 0 || got.stdout != "" {
 			t.Errorf("%s: %+v", to, got)
 		}
+	}
+	loud := append([]string{"-o", "LogLevel=INFO"}, w.sshArgs("alice")...)
+	if got := runClient(t, strings.NewReader(""), "ssh", append(loud, "-l", "alice+infra+debug", "-W", "127.0.0.1:8124", "127.0.0.1")...); got.code != 255 || !strings.Contains(got.stderr, "port 8124 of the pod: connection refused") {
+		t.Errorf("a permitted port where nobody listens: %+v", got)
 	}
 	if got := w.ssh(t, "dev+infra+debug", strings.NewReader(""), "-W", "127.0.0.1:8123"); got.code == 0 {
 		t.Errorf("a role without forwards: %+v", got)

@@ -129,7 +129,7 @@ func TestReload(t *testing.T) {
 	w.roles(t, func(s string) string { return s + "\nnonsense: true\n" })
 	eventually(t, 15*time.Second, func() error {
 		if len(w.events(t, func(e map[string]any) bool {
-			return e["type"] == "policy.reload" && e["outcome"] != "applied" && e["reason"] != nil
+			return e["type"] == "policy.reload" && e["outcome"] == "refused" && e["reason"] != nil
 		})) == 0 {
 			return fmt.Errorf("the refused document is not in the log")
 		}

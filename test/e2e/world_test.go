@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
+
+	"golang.org/x/crypto/ssh"
 )
 
 // world is one bastion and one agent before one cluster, with the accounts of roles.yaml.
@@ -213,6 +215,26 @@ func (w *world) sshArgs(account string) []string {
 	return []string{"-F", "none", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=" + w.path("known_hosts"),
 		"-o", "IdentitiesOnly=yes", "-o", "IdentityFile=" + w.path("id_"+account), "-o", "PasswordAuthentication=no",
 		"-o", "ConnectTimeout=20", "-o", "LogLevel=ERROR", "-o", "Port=" + port}
+}
+
+// login logs in with a client that sends what it is told.
+func (w *world) login(t testing.TB, account, user string) *ssh.Client {
+	t.Helper()
+	text, err := os.ReadFile(w.path("id_" + account))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ssh.ParsePrivateKey(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := ssh.Dial("tcp", w.addr, &ssh.ClientConfig{User: user, Auth: []ssh.AuthMethod{ssh.PublicKeys(key)},
+		HostKeyCallback: ssh.InsecureIgnoreHostKey(), Timeout: 20 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
 }
 
 // ssh runs OpenSSH's client as account+address@bastion. Extra options stand before the destination.
