@@ -252,20 +252,24 @@ func (g *Guard) awaitGate(ctx context.Context, since time.Time) error {
 		g.mu.Unlock()
 		return nil
 	}
-	// The key was released on what the screen showed, and nothing was told: remembered as that, and not sure.
+	// The key was released for the gate to tell the line, and it told nothing: what the screen showed may have run.
 	g.mu.Lock()
-	shown, directory := g.hook.seen, g.hook.directory
+	shown, typed := g.hook.seen, g.hook.typed
 	g.mu.Unlock()
 	g.silent()
-	if shown.Text == "" {
+	if shown.Text == "" && !typed {
 		return nil
 	}
-	c := Command{Line: shown.Text, Shell: g.o.Shell, Directory: directory, Witness: Screen, Unsure: true, Unseen: shown.Secret}
+	c := Command{Line: shown.Text, Shell: g.o.Shell, Directory: g.directory(ctx), Witness: Screen, Unsure: true, Unseen: shown.Secret || shown.Text == ""}
 	if shown.Secret {
 		c.Line = ""
 	}
-	if err := g.o.Record(ctx, c, g.o.Decide(ctx, c)); err != nil {
+	v := g.o.Decide(ctx, c)
+	if err := g.o.Record(ctx, c, v); err != nil {
 		return err
+	}
+	if v.Action == auth.Deny { // it cannot be taken back
+		return &Denied{Verdict: v}
 	}
 	return nil
 }
@@ -418,8 +422,8 @@ func (g *Guard) closed() bool {
 func (g *Guard) viaPaste(ctx context.Context) error {
 	g.mu.Lock()
 	mark, shown := g.interrupts, g.tracker.Pending()
-	c := Command{Line: shown.Text, Shell: g.o.Shell, Directory: g.hook.directory, Witness: Screen, Unsure: shown.Confidence != line.High}
 	g.mu.Unlock()
+	c := Command{Line: shown.Text, Shell: g.o.Shell, Directory: g.directory(ctx), Witness: Screen, Unsure: shown.Confidence != line.High}
 	if c.Line != "" && !c.Unsure {
 		if v := g.o.Decide(ctx, c); v.Action == auth.Deny && !v.Incomplete {
 			return g.conclude(ctx, decision{command: c, mark: mark, held: true}, v)

@@ -108,11 +108,25 @@ __podbastion_wrap() {
   done)
 }
 
+# Sets here to the working directory, where $PWD names it without a link; anybody can set $PWD.
+__podbastion_where() {
+  local part=$PWD
+  here=
+  [[ $PWD == /* && $PWD/ != */./* && $PWD/ != */../* && $PWD -ef . ]] || return 0
+  while [[ $part ]]; do
+    [[ ! -L $part ]] || return 0
+    part=${part%/*}
+  done
+  here=$PWD
+}
+
 # First of the prompt's commands: tells the exit status and the directory, and leaves $? to those after it.
 __podbastion_prompt() {
+  local here
   __podbastion_next '""'
   __podbastion_wrap
-  __podbastion_tell "p;$__podbastion_count;$1" "$PWD" ""
+  __podbastion_where
+  __podbastion_tell "p;$__podbastion_count;$1" "$here" ""
   return "$1"
 }
 
@@ -120,6 +134,9 @@ __podbastion_install() {
   [[ ${PROMPT_COMMAND-} != *__podbastion_prompt* ]] || return 0
   PROMPT_COMMAND=('{ __podbastion_prompt "$?"; } 2>/dev/null' "${PROMPT_COMMAND[@]}")
 }
+
+# What judges lines is not to be redefined.
+readonly -f __podbastion_{line,ask,clear,next,tell,expand,edit,wrap,where,prompt}
 
 __podbastion_count=0
 if [[ -e /etc/profile ]]; then . /etc/profile; fi

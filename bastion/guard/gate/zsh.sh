@@ -76,7 +76,9 @@ __podbastion_precmd() {
   local code=$?
   emulate -L zsh
   __podbastion_wrap
-  __podbastion_tell "p;$__podbastion_count;$code" "$PWD" ""
+  local here=$PWD # anybody can set it
+  [[ $PWD == ${PWD:A} && $PWD -ef . ]] || here=
+  __podbastion_tell "p;$__podbastion_count;$code" "$here" ""
   return $code
 }
 precmd_functions=(__podbastion_precmd)
