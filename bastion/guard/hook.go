@@ -216,6 +216,9 @@ func (g *Guard) viaGate(ctx context.Context, key byte) error {
 	continues := g.hook.continues
 	g.mu.Unlock()
 	if key != '\r' && key != '\n' && (key != operateNext || g.o.Gate.Shell() == gate.Fish) {
+		if key == '\t' || g.previous == 0x1b || g.previous == 0x18 {
+			return g.pass(mark)
+		}
 		return g.flow() // the gate has every key that accepts a line
 	}
 	c := Command{Line: shown.Text, Before: continues, Shell: g.o.Shell, Directory: g.directory(ctx), Witness: Screen, Unsure: shown.Confidence != line.High, Unseen: shown.Secret, Typed: shown.Typed}
