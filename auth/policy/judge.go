@@ -24,6 +24,12 @@ type subject struct {
 	allPaths []pathPattern
 }
 
+// hook is in the names of all that the bastion has in a shell, and hooks are builtins that it uses there: a function of
+// such a name would take the builtin's place.
+const hook = "__podbastion"
+
+var hooks = []string{"bind", "bindkey", "builtin", "command", "commandline", "emulate", "history", "local", "printf", "read", "zle"}
+
 // command judges one command with its redirections and assignments.
 func (j *judge) command(c *syntax.Command) {
 	if c.Possible {
@@ -38,7 +44,16 @@ func (j *judge) command(c *syntax.Command) {
 		j.add(j.undecided(Node{Text: c.String(), Via: c.Via, Function: c.Function}, c.Code))
 	}
 	for _, a := range c.Assigns {
+		if strings.Contains(a.Name, hook) {
+			j.add(j.undecided(Node{Text: a.Name + "="}, "it changes what tells the bastion of lines"))
+		}
 		j.assignment(c, a)
+	}
+	for _, w := range c.Words {
+		if strings.Contains(w.String(), hook) {
+			j.add(j.undecided(Node{Text: c.String(), Via: c.Via, Function: c.Function}, "it may change what tells the bastion of lines"))
+			break
+		}
 	}
 	for _, r := range c.Redirects {
 		j.redirect(c, r, covering)

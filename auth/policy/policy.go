@@ -9,6 +9,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/podbastion/podbastion/auth"
@@ -213,6 +214,11 @@ type judge struct {
 // script judges all the commands of a script.
 func (j *judge) script(s *syntax.Script) {
 	j.defines = append(j.defines, s.Defines...)
+	for _, d := range s.Defines {
+		if strings.Contains(d.Name, hook) || !d.Alias && !d.Gone && slices.Contains(hooks, d.Name) {
+			j.add(j.undecided(Node{Text: d.Name + "()"}, "it changes what tells the bastion of lines"))
+		}
+	}
 	if s.History && !j.line.Exec {
 		j.add(j.undecided(Node{Text: j.line.Text}, "it refers to an earlier line"))
 	}

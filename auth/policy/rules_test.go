@@ -301,3 +301,19 @@ rules: [{id: x, action: deny, programs: [touch]}]`))
 		}
 	}
 }
+
+// What the bastion has in a shell is not for a line to change.
+func TestHooksAreNotForLines(t *testing.T) {
+	p := policy.Compile(commands(t, `
+mode: allowlist
+rules: [{id: x, action: allow, programs: [echo, eval]}]`))
+	for line, want := range map[string]auth.Action{
+		"__podbastion_expand() { :; }": auth.Deny, "function __podbastion_tell { :; }": auth.Deny, "unset -f __podbastion_tell": auth.Deny, "__podbastion_count=9": auth.Deny, "eval '__podbastion_x() { :; }'": auth.Deny,
+		"f() { unset __podbastion_nonce; }": auth.Deny, "printf() { :; }": auth.Deny, "history() { echo a; }": auth.Deny, "f() { builtin() { :; }; }": auth.Deny,
+		"f() { :; }": auth.Allow, "count=9": auth.Allow, "unset -f f": auth.Allow, "history=9": auth.Allow, "greet() { echo hello; }; greet": auth.Allow, "echo printf '()'": auth.Allow,
+	} {
+		if v := p.Decide(policy.Line{Text: line}, policy.Facts{}); v.Action != want {
+			t.Errorf("%q: %v, want %v (%s)", line, v.Action, want, v.Reason)
+		}
+	}
+}

@@ -120,18 +120,18 @@ func (g *Guard) discarded() {
 
 // flowing counts the keys ahead of the first that could submit a line; mu is locked.
 func (g *Guard) flowing() int {
-	previous := g.previous
+	previous, coded := g.previous, g.coded
 	for i, b := range g.queue {
-		if couldSubmit(previous, b) {
+		if couldSubmit(previous, b) || b == '\t' && coded {
 			return i
 		}
-		previous = b
+		previous, coded = b, coded || mayCode(b)
 	}
 	return len(g.queue)
 }
 
-// couldSubmit knows the keys that accept a line in some shell: Enter, ^J, ^O, ^D where the kernel edits, M-a and M-A in
-// zsh, ^X^E in bash.
+// couldSubmit knows the keys that accept a line or run some of it in some shell: Enter, ^J, ^O, ^D where the kernel
+// edits, M-a and M-A in zsh, M-# in both, ^X^E and M-^E in bash, whose ^X^R reads anew what keys mean, ^X* and ^Xg in zsh.
 func couldSubmit(previous, b byte) bool {
 	switch b {
 	case '\r', '\n', operateNext, endOfFile:
@@ -139,10 +139,18 @@ func couldSubmit(previous, b byte) bool {
 	case 'a', 'A':
 		return previous == 0x1b
 	case 0x05:
+		return previous == 0x18 || previous == 0x1b
+	case '#':
+		return previous == 0x1b
+	case 0x12, '*', 'g', 'G':
 		return previous == 0x18
 	}
 	return false
 }
+
+// mayCode tells that a key may put code into the line, which zsh runs when it completes: what opens a substitution, and
+// what brings up an earlier line.
+func mayCode(b byte) bool { return b == '`' || b == '(' || b == 0x1b || b == 0x10 || b == 0x12 }
 
 // text forwards keys that submit nothing. The keys that belong to the gate are not a user's to press.
 func (g *Guard) text(p []byte) error {
@@ -200,7 +208,7 @@ func (g *Guard) look() {
 
 // noteKey follows pastes.
 func (g *Guard) noteKey(b byte) {
-	g.previous = b
+	g.previous, g.coded = b, g.coded || mayCode(b)
 	mark := pasteBegin
 	if g.pasting {
 		mark = pasteEnd
@@ -252,20 +260,24 @@ func (g *Guard) awaitGate(ctx context.Context, since time.Time) error {
 		g.mu.Unlock()
 		return nil
 	}
-	// The key was released on what the screen showed, and nothing was told: remembered as that, and not sure.
+	// The key was released for the gate to tell the line, and it told nothing: what the screen showed may have run.
 	g.mu.Lock()
-	shown, directory := g.hook.seen, g.hook.directory
+	shown, typed := g.hook.seen, g.hook.typed
 	g.mu.Unlock()
 	g.silent()
-	if shown.Text == "" {
+	if shown.Text == "" && !typed {
 		return nil
 	}
-	c := Command{Line: shown.Text, Shell: g.o.Shell, Directory: directory, Witness: Screen, Unsure: true, Unseen: shown.Secret}
+	c := Command{Line: shown.Text, Shell: g.o.Shell, Directory: g.directory(ctx), Witness: Screen, Unsure: true, Unseen: shown.Secret || shown.Text == ""}
 	if shown.Secret {
 		c.Line = ""
 	}
-	if err := g.o.Record(ctx, c, g.o.Decide(ctx, c)); err != nil {
+	v := g.o.Decide(ctx, c)
+	if err := g.o.Record(ctx, c, v); err != nil {
 		return err
+	}
+	if v.Action == auth.Deny { // it cannot be taken back
+		return &Denied{Verdict: v}
 	}
 	return nil
 }
@@ -307,8 +319,21 @@ func (g *Guard) release(mark int) error {
 	g.consume(1)
 	g.mu.Unlock()
 	g.noteKey(key)
-	g.typed, g.completes = false, false
+	g.typed, g.completes, g.coded = false, false, false
 	return g.write([]byte{key}, true)
+}
+
+// pass forwards the held key as text.
+func (g *Guard) pass(mark int) error {
+	g.mu.Lock()
+	if g.interrupts != mark || len(g.queue) == 0 {
+		g.mu.Unlock()
+		return nil
+	}
+	key := g.queue[0]
+	g.consume(1)
+	g.mu.Unlock()
+	return g.text([]byte{key})
 }
 
 // flow forwards the held key as one that submits no command line.
@@ -418,8 +443,8 @@ func (g *Guard) closed() bool {
 func (g *Guard) viaPaste(ctx context.Context) error {
 	g.mu.Lock()
 	mark, shown := g.interrupts, g.tracker.Pending()
-	c := Command{Line: shown.Text, Shell: g.o.Shell, Directory: g.hook.directory, Witness: Screen, Unsure: shown.Confidence != line.High}
 	g.mu.Unlock()
+	c := Command{Line: shown.Text, Shell: g.o.Shell, Directory: g.directory(ctx), Witness: Screen, Unsure: shown.Confidence != line.High}
 	if c.Line != "" && !c.Unsure {
 		if v := g.o.Decide(ctx, c); v.Action == auth.Deny && !v.Incomplete {
 			return g.conclude(ctx, decision{command: c, mark: mark, held: true}, v)

@@ -28,10 +28,12 @@ type hook struct {
 	more      bool   // the shell goes on reading: its next line continues what was let run
 	continues string // the lines that the next one continues, where the shell does not tell them itself
 	directory string
+	at        string // the directory as it was when a submit key was released
 	answer    *gate.Report
 	asked     bool
 	awaited   time.Time // when a submit key was released to it; zero when nothing is awaited
 	seen      line.Line // what the screen showed then
+	typed     bool      // and whether anything had been typed
 	solicited bool
 	doubt     bool
 	prompts   int
@@ -102,9 +104,9 @@ func (g *Guard) told(ctx context.Context, r gate.Report) error {
 	}
 	g.mu.Lock()
 	h := &g.hook
-	mark, shown, solicited := g.interrupts, h.seen, h.solicited
+	mark, shown, solicited, at := g.interrupts, h.seen, h.solicited, h.at
 	twice := r.Count <= h.count
-	c := Command{Line: r.Expanded, Before: h.continues, Shell: g.o.Shell, Directory: h.directory, Witness: Gate, Sure: solicited && !h.doubt && !twice}
+	c := Command{Line: r.Expanded, Before: h.continues, Shell: g.o.Shell, Witness: Gate, Sure: solicited && !h.doubt && !twice}
 	h.count = max(h.count, r.Count)
 	h.awaited, h.solicited = time.Time{}, false
 	g.held = true
@@ -115,7 +117,13 @@ func (g *Guard) told(ctx context.Context, r gate.Report) error {
 	if strings.TrimSpace(r.Text+r.Expanded) == "" && c.Before == "" && !contradicted && !r.Truncated {
 		return g.letRun(mark, r, Verdict{}, c) // an empty line is no command
 	}
+	if c.Directory = at; !solicited {
+		c.Directory = g.directory(ctx)
+	}
 	c.Unsure = twice
+	if altered(r) {
+		c.Line, c.Typed, c.Sure, c.Unsure = r.Text, r.Expanded, false, true
+	}
 	if r.Truncated {
 		c.Line, c.Unseen, c.Sure = "", true, false
 	}
@@ -143,6 +151,25 @@ func agrees(text string, r gate.Report) bool {
 	text = strings.TrimRight(text, " ")
 	told := strings.TrimRight(r.Text, " ")
 	return text == "" || text == told || text == strings.TrimRight(r.Expanded, " ") || strings.HasSuffix(told, "\n"+text)
+}
+
+// altered tells that the gate expands what holds no reference to an earlier line: somebody has changed it. The shell
+// would run the text, whatever the expansion is said to be.
+func altered(r gate.Report) bool {
+	return r.Text != r.Expanded && r.Function != "edit" && !strings.ContainsAny(r.Text, "!^")
+}
+
+// directory is the working directory of the shell's own process, where the node tells it: the gate's word can be made up.
+func (g *Guard) directory(ctx context.Context) string {
+	if g.o.Terminal != nil {
+		if st, known := g.state(ctx); known && st.Own {
+			return st.Directory
+		}
+		return ""
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.hook.directory
 }
 
 // letRun answers that a told line runs.
@@ -186,12 +213,15 @@ func (g *Guard) viaGate(ctx context.Context, key byte) error {
 	g.echoed(ctx, mark)
 	g.mu.Lock()
 	shown := g.tracker.Pending()
-	continues, directory := g.hook.continues, g.hook.directory
+	continues := g.hook.continues
 	g.mu.Unlock()
 	if key != '\r' && key != '\n' && (key != operateNext || g.o.Gate.Shell() == gate.Fish) {
+		if key == '\t' || g.previous == 0x1b || g.previous == 0x18 {
+			return g.pass(mark)
+		}
 		return g.flow() // the gate has every key that accepts a line
 	}
-	c := Command{Line: shown.Text, Before: continues, Shell: g.o.Shell, Directory: directory, Witness: Screen, Unsure: shown.Confidence != line.High, Unseen: shown.Secret, Typed: shown.Typed}
+	c := Command{Line: shown.Text, Before: continues, Shell: g.o.Shell, Directory: g.directory(ctx), Witness: Screen, Unsure: shown.Confidence != line.High, Unseen: shown.Secret, Typed: shown.Typed}
 	// Within a paste nothing can be asked, since a shell may take all of it for text: there only a line that is sure is denied.
 	if g.o.Gate.Shell() != gate.Fish && shown.Text != "" && (!g.pasting || !c.Unsure) {
 		if v := g.o.Decide(ctx, c); v.Action == auth.Deny && !v.Incomplete {
@@ -201,6 +231,9 @@ func (g *Guard) viaGate(ctx context.Context, key byte) error {
 			} else if r, ok := g.ask(ctx, mark, answerTime); ok {
 				asked.Line, asked.Witness, asked.Unsure, asked.Unseen = r.Expanded, Gate, false, r.Truncated
 				asked.Sure = r.Text == shown.Text
+				if altered(r) {
+					asked.Line, asked.Typed, asked.Sure, asked.Unsure = r.Text, r.Expanded, false, true
+				}
 			} else {
 				g.silent()
 				asked.Unsure = true
@@ -211,7 +244,7 @@ func (g *Guard) viaGate(ctx context.Context, key byte) error {
 		}
 	}
 	g.mu.Lock()
-	g.hook.awaited, g.hook.seen, g.hook.solicited = time.Now(), shown, true
+	g.hook.awaited, g.hook.seen, g.hook.solicited, g.hook.typed, g.hook.at = time.Now(), shown, true, g.typed, c.Directory
 	g.mu.Unlock()
 	return g.release(mark)
 }

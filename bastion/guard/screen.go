@@ -40,10 +40,18 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 		shown.Confidence = line.High // nobody can have written what the completion is said to have put in
 	}
 	secret := shown.Secret || known && !st.Echo && st.Canonical
+	reads := g.o.Shell
+	if known && !st.Own {
+		reads = st.Program
+	}
+	expands := key == '\t' || g.previous == 0x18 && (key == '*' || key == 'g' || key == 'G') || key == endOfFile && reads == "zsh" && strings.ContainsAny(shown.Text+shown.Typed, "(`")
 	switch {
 	case g.mark() != mark || ctx.Err() != nil:
 		return ctx.Err()
-	case key == endOfFile && (!g.typed || known && !st.Canonical):
+	case expands && (!g.zsh(reads) || !strings.ContainsAny(shown.Text+shown.Typed, "(`") && !secret), !expands && g.previous == 0x18 && key == 0x12 && reads == "zsh",
+		known && st.Canonical && (g.previous == 0x1b || g.previous == 0x18) && key != '\r' && key != '\n':
+		return g.pass(mark) // here it is one like any other
+	case key == endOfFile && !expands && (!g.typed || known && !st.Canonical):
 		return g.flow()
 	case strings.TrimSpace(shown.Text) == "" && !secret && (!g.typed || !g.alternate()) && (!g.typed || (key == '\r' || key == '\n') && g.pending == "" && settled && shown.Confidence == line.High):
 		g.started("") // an empty line
@@ -67,7 +75,7 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 	if shown.Text == "" && g.typed && g.alternate() {
 		secret = true // the screen is a program's, or made to look so; a multiplexer's when the line was typed ahead of it
 	}
-	if secret || key == 0x05 || (key == 'a' || key == 'A') && !g.zsh(c.Shell) {
+	if secret || key == 0x05 || key == 0x12 || key == '#' || (key == 'a' || key == 'A') && !g.zsh(c.Shell) {
 		c.Line, c.Unseen = "", key != 'a' && key != 'A'
 		if !c.Unseen {
 			return g.flow()
@@ -80,6 +88,12 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 	}
 	v := g.o.Decide(ctx, c)
 	return g.conclude(ctx, decision{command: c, mark: mark, held: true, run: func(v Verdict) error {
+		if expands || key == 0x12 {
+			g.mu.Lock()
+			g.ran = time.Time{} // the line is still there
+			g.mu.Unlock()
+			return g.pass(mark)
+		}
 		g.pending = ""
 		if v.Incomplete && len(c.Before)+len(c.Line) < maxPending {
 			g.pending = c.Before + c.Line + "\n"

@@ -74,7 +74,7 @@ __podbastion_wrap() {
   local - map line key kind IFS=$'\n' now
   set +veu; set -f
   now=$(for map in emacs vi-insert vi-command; do
-    for kind in accept-line operate-and-get-next insert-comment edit-and-execute-command vi-edit-and-execute-command; do
+    for kind in accept-line operate-and-get-next insert-comment edit-and-execute-command vi-edit-and-execute-command shell-expand-line re-read-init-file; do
       bind -m $map -q $kind
     done
   done)
@@ -88,6 +88,8 @@ __podbastion_wrap() {
         operate-and-get-next) bind -m $map "$key: \"\\e[7770;3~\\e[7770;2~\"" ;;
         insert-comment) bind -m $map "$key: \"\\e[7770;4~\\e[7770;2~\"" ;;
         edit-and-execute-command|vi-edit-and-execute-command) bind -m $map "$key: \"\\e[7770;5~\\e[7770;2~\"" ;;
+        shell-expand-line) bind -m $map "$key: redraw-current-line" ;; # it would run substitutions before Enter
+        re-read-init-file) bind -m $map "$key: \"\\e[7770;r~\"" ;;
       esac
     done
     bind -m $map -x '"\e[7770;1~": __podbastion_line accept accept-line'
@@ -95,6 +97,7 @@ __podbastion_wrap() {
     bind -m $map -x '"\e[7770;4~": __podbastion_line comment insert-comment'
     bind -m $map -x '"\e[7770;5~": __podbastion_line edit "\"\\e[7770;6~\\e[7770;1~\\e[7770;2~\""'
     bind -m $map -x '"\e[7770;6~": __podbastion_edit'
+    bind -m $map -x '"\e[7770;r~": __podbastion_reread'
     # By way of a macro, since keys that end a search are not bound commands' to find.
     bind -m $map '"\e[7770;7~": "\e[7770;9~"'
     bind -m $map '"\e[7770;8~": "\e[7770;0~"'
@@ -102,17 +105,38 @@ __podbastion_wrap() {
     bind -m $map -x '"\e[7770;0~": __podbastion_clear'
   done
   __podbastion_keys=$(for map in emacs vi-insert vi-command; do
-    for kind in accept-line operate-and-get-next insert-comment edit-and-execute-command vi-edit-and-execute-command; do
+    for kind in accept-line operate-and-get-next insert-comment edit-and-execute-command vi-edit-and-execute-command shell-expand-line re-read-init-file; do
       bind -m $map -q $kind
     done
   done)
 }
 
+# Sets here to the working directory, where $PWD names it without a link; anybody can set $PWD.
+__podbastion_where() {
+  local part=$PWD
+  here=
+  [[ $PWD == /* && $PWD/ != */./* && $PWD/ != */../* && $PWD -ef . ]] || return 0
+  while [[ $part ]]; do
+    [[ ! -L $part ]] || return 0
+    part=${part%/*}
+  done
+  here=$PWD
+}
+
+# Reads inputrc again, which may bind keys anew.
+__podbastion_reread() {
+  bind -f "${INPUTRC:-$HOME/.inputrc}"
+  __podbastion_keys=
+  __podbastion_wrap
+} 2>/dev/null
+
 # First of the prompt's commands: tells the exit status and the directory, and leaves $? to those after it.
 __podbastion_prompt() {
+  local here
   __podbastion_next '""'
   __podbastion_wrap
-  __podbastion_tell "p;$__podbastion_count;$1" "$PWD" ""
+  __podbastion_where
+  __podbastion_tell "p;$__podbastion_count;$1" "$here" ""
   return "$1"
 }
 
@@ -120,6 +144,9 @@ __podbastion_install() {
   [[ ${PROMPT_COMMAND-} != *__podbastion_prompt* ]] || return 0
   PROMPT_COMMAND=('{ __podbastion_prompt "$?"; } 2>/dev/null' "${PROMPT_COMMAND[@]}")
 }
+
+# What judges lines is not to be redefined.
+readonly -f __podbastion_{line,ask,clear,next,tell,expand,edit,wrap,reread,where,prompt}
 
 __podbastion_count=0
 if [[ -e /etc/profile ]]; then . /etc/profile; fi

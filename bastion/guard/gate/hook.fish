@@ -56,5 +56,7 @@ end
 function __podbastion_prompt --on-event fish_prompt
     set -l code $status
     __podbastion_bind
-    __podbastion_tell "p;$__podbastion_count;$code" $PWD
+    set -l here (builtin pwd -P)
+    test "$here" = "$PWD"; or set here ''
+    __podbastion_tell "p;$__podbastion_count;$code" "$here"
 end

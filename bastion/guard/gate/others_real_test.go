@@ -108,3 +108,20 @@ func TestZshDenied(t *testing.T) {
 func TestFishDenied(t *testing.T) {
 	deniedStays(t, "/usr/bin/fish", fishHome, "touch forbidden\r", "touch forbidden\n", "touch forbidden\x1b\r")
 }
+
+// Tab completes as ever in a zsh with the gate, also within a substitution and beside one.
+func TestZshCompletes(t *testing.T) {
+	for keys, want := range map[string]string{
+		"echo unusu\t\r": "echo unusual_name", "echo $(echo unusu\t)\r": "echo $(echo unusual_name )", "echo $(echo a) unusu\t\r": "echo $(echo a) unusual_name", "echo 'a (b)' unusu\t\r": "echo 'a (b)' unusual_name",
+		"(echo unusu\t)\r": "(echo unusual_name )", "echo 'with (pa\t\r": "echo 'with (parentheses).txt'", "echo with\\ \\(pa\t\r": "echo with\\ \\(parentheses\\).txt",
+	} {
+		t.Run(keys, func(t *testing.T) {
+			s := start(t, "/usr/bin/zsh", map[string]string{".zshrc": zshHome[".zshrc"], "unusual_name": "", "with (parentheses).txt": ""})
+			s.prompt(1)
+			s.keys(keys)
+			if got := s.line(1).Text; strings.ReplaceAll(got, " )", ")") != strings.ReplaceAll(want, " )", ")") && strings.TrimSpace(got) != want {
+				t.Errorf("told %q, want %q; screen %q", got, want, s.screen.String())
+			}
+		})
+	}
+}

@@ -57,8 +57,41 @@ __podbastion_told() {
   __podbastion_tell "q;0;ask" "$text" "$expanded"
 }
 
+# Tells that the word at the cursor holds code, which zsh's completion and expansion would run.
+__podbastion_code() {
+  emulate -L zsh
+  setopt extendedglob
+  local -a words
+  words=(${(z)LBUFFER})
+  local word=${words[-1]-} right=${RBUFFER%%[[:space:]]*}
+  [[ $LBUFFER != *[[:space:]] || $word == *[[:space:]] ]] || word=
+  [[ $word$right != *[\(\`]* ]] || right=$RBUFFER
+  word+=$right
+  word=${word//\\?/}
+  if [[ $word == \"[^\"]# ]]; then
+    [[ $word == *\$*\(*\)* || $word == *\`*\`* ]]
+    return
+  fi
+  [[ $word == *\"* ]] || word=${${word//\'[^\']#\'/}%%\'*}
+  [[ $word == *\(*\)* || $word == *\`*\`* ]]
+}
+
+# Stands before each widget that expands or completes: code is not run before Enter.
+__podbastion_complete() {
+  if __podbastion_code; then
+    zle -M 'bastion: code is not expanded before Enter'
+  else
+    zle __podbastion_own_$WIDGET -- "$@"
+  fi
+}
+
 __podbastion_wrap() {
   local widget map
+  for widget in complete-word delete-char-or-list expand-or-complete expand-or-complete-prefix expand-word list-choices list-expand menu-complete menu-expand-or-complete reverse-menu-complete; do
+    [[ ${widgets[$widget]-} != user:* || ${+widgets[__podbastion_own_$widget]} == 0 ]] || continue
+    zle -A $widget __podbastion_own_$widget
+    zle -N $widget __podbastion_complete
+  done
   for widget in accept-line accept-and-hold accept-line-and-down-history accept-and-infer-next-history; do
     (( ! ${+widgets[__podbastion_own_$widget]} )) || continue
     zle -A $widget __podbastion_own_$widget
@@ -76,7 +109,9 @@ __podbastion_precmd() {
   local code=$?
   emulate -L zsh
   __podbastion_wrap
-  __podbastion_tell "p;$__podbastion_count;$code" "$PWD" ""
+  local here=$PWD # anybody can set it
+  [[ $PWD == ${PWD:A} && $PWD -ef . ]] || here=
+  __podbastion_tell "p;$__podbastion_count;$code" "$here" ""
   return $code
 }
 precmd_functions=(__podbastion_precmd)
