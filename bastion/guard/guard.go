@@ -53,6 +53,7 @@ type Verdict struct {
 	Reason     string // why, where no rule says it
 	Sure       bool   // of what would run
 	Incomplete bool   // the shell goes on reading: nothing of it runs yet
+	Strays     bool   // it sets HOME or PWD
 	Replaces   bool   // what runs may take the shell's place or be a shell itself
 	// StartsShell says that a shell is started that reads commands from the session.
 	StartsShell bool

@@ -61,7 +61,7 @@ func (r *runner) foreign(in CodePlace, why string) {
 func (r *runner) below() place {
 	at := r.at
 	at.via = append(slices.Clone(at.via), r.name)
-	at.outside, at.certain = true, false
+	at.outside, at.certain, at.facts = true, false, nil
 	return at
 }
 

@@ -23,6 +23,7 @@ var wrappers = map[string]wrapper{
 	"chroot":  {grammar: grammar{short: "G:g:u:n", long: []string{"groups=", "userspec=", "skip-chdir"}}, operands: 1, always: true},
 	"command": {grammar: grammar{short: "pvV"}, noRun: []string{"-v", "-V"}},
 	"repeat":  {operands: 1},
+	"coproc":  {}, // in zsh, and in sh's grammar
 	"builtin": {}, "noglob": {}, "nocorrect": {}, "-": {},
 	"exec": {grammar: grammar{short: "cla:"}},
 	"watch": {grammar: grammar{short: "bcCdegprtTwxn:q:s:", long: []string{"beep", "color", "no-color", "differences", "errexit", "chgexit",
@@ -130,13 +131,26 @@ func (r *runner) method() func() {
 		return r.read
 	case "getopts":
 		return r.getopts
-	case "export", "declare", "typeset", "local", "readonly":
+	case "let":
+		return r.let
+	case "shift", "exit", "return", "break", "continue", "ulimit":
+		return r.counted
+	case "test", "[":
+		return r.test
+	case "wait":
+		return r.wait
+	case "jobs":
+		return r.jobs
+	case "export", "declare", "typeset", "local", "readonly", "nameref", "integer", "float":
 		return r.declareLike
 	case "at", "batch", "crontab":
 		return r.later
 	}
 	if r.dialect == Fish && r.name == "set" {
 		return r.fishSet
+	}
+	if r.name == "set" {
+		return r.set
 	}
 	if codeOptions[r.name] != nil || carried[r.name] != nil {
 		return r.codeInOptions
@@ -148,7 +162,7 @@ func (r *runner) method() func() {
 			}
 			r.wrapped(w)
 			switch r.name {
-			case "command", "builtin", "exec", "noglob", "nocorrect", "repeat", "-":
+			case "command", "builtin", "coproc", "exec", "noglob", "nocorrect", "repeat", "-":
 				r.markShellOwn()
 			}
 		}
