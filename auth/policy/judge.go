@@ -44,7 +44,20 @@ func (j *judge) command(c *syntax.Command) {
 	for _, r := range c.Redirects {
 		j.redirect(c, r, covering)
 	}
-	j.shell = j.shell || c.Shell
+	if c.Shell {
+		j.starts(c)
+	}
+}
+
+// starts notes which shell reads what comes next. What it is by the text of several, or of none, is read as sh's,
+// which may be any.
+func (j *judge) starts(c *syntax.Command) {
+	name, _ := c.Program()
+	name = path.Base(name)
+	if _, ok := syntax.DialectOf(name); !ok || j.shell != "" && j.shell != name {
+		name = "sh"
+	}
+	j.shell = name
 }
 
 func (j *judge) subject(c *syntax.Command) *subject {

@@ -66,6 +66,7 @@ type Verdict struct {
 	Needs      []string // paths whose size would change the verdict; until it is known they count as too large
 	// StartsShell says that the line starts a shell that reads further commands from the session.
 	StartsShell bool
+	Shell       string              // with StartsShell: its name, "sh" where the line does not tell which one
 	Defines     []syntax.Definition // names that the line defines, to be kept in Facts.Defined once it has run
 	Strays      bool                // it sets HOME or PWD, so that Facts.Home is not known once it has run
 	Err         error               // why the text could not be taken apart
@@ -213,7 +214,7 @@ type judge struct {
 	calls   []string            // of aliases and functions, that are being looked into
 	nodes   []Node
 	needs   []string
-	shell   bool
+	shell   string // that the line starts, to read further commands
 	sure    bool
 }
 
@@ -244,7 +245,7 @@ func (j *judge) undecided(n Node, why string) Node {
 
 // verdict puts the nodes together: the worst of them counts, the first where several are as bad.
 func (j *judge) verdict() Verdict {
-	v := Verdict{Action: auth.Allow, Nodes: j.nodes, Needs: j.needs, StartsShell: j.shell, Defines: j.lasting()}
+	v := Verdict{Action: auth.Allow, Nodes: j.nodes, Needs: j.needs, StartsShell: j.shell != "", Shell: j.shell, Defines: j.lasting()}
 	worst := -1
 	for i, n := range j.nodes {
 		if worst < 0 || severity(n.Action) > severity(j.nodes[worst].Action) {

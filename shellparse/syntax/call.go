@@ -385,6 +385,9 @@ func (w *walker) redirects(list []*sh.Redirect, at place) ([]Redirect, input) {
 		fd0 := r.N == nil || r.N.Value == "0"
 		switch r.Op {
 		case sh.Hdoc, sh.DashHdoc:
+			if dollarQuoted(r.Word) { // to some shells the $ is part of it, so that the text ends elsewhere
+				w.undecidable("where its here-document ends depends on the shell", at)
+			}
 			if r.Hdoc != nil {
 				w.nested(r.Hdoc, at)
 			}
@@ -438,6 +441,20 @@ func fileless(r *sh.Redirect) bool {
 		}
 	}
 	return true
+}
+
+func dollarQuoted(word *sh.Word) bool {
+	return slices.ContainsFunc(word.Parts, func(p sh.WordPart) bool {
+		switch p := p.(type) {
+		case *sh.SglQuoted:
+			return p.Dollar
+		case *sh.DblQuoted:
+			return p.Dollar
+		case *sh.Lit:
+			return strings.Contains(p.Value, "$")
+		}
+		return false
+	})
 }
 
 // hereDocument is the input that a here-document gives. Where its delimiter is quoted its text stands as it is;

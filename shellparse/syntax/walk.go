@@ -99,6 +99,9 @@ func (c *collector) codeAt(text string, dialect Dialect, at place) error {
 		}
 		good = true
 	}
+	if good && errors.Is(first, ErrIncomplete) {
+		c.undecidable("whether the command is finished depends on the shell", at)
+	}
 	if good && !errors.Is(first, ErrTooDeep) {
 		return nil
 	}
