@@ -330,12 +330,23 @@ func (j *judge) assignment(c *syntax.Command, a syntax.Assignment) {
 		n = ruled(n, r)
 	case a.Name == "":
 		n = j.undecided(n, "which variable it sets only shows at run time")
+	case j.mode == auth.Denylist && carries(a.Name):
+		n = j.undecided(n, a.Name+" holds commands, or names a file of them")
 	case j.mode == auth.Denylist:
 		n.Action, n.Reason = auth.Allow, "no rule matches"
 	default:
 		n.Action, n.Reason = auth.Deny, a.Name+" decides what runs, and no rule allows to set it"
 	}
 	j.add(j.weigh(n, maybe))
+}
+
+// carries says whether a variable holds code that some program runs and that is not read here.
+func carries(name string) bool {
+	switch name {
+	case "BASH_ENV", "ENV", "EXINIT", "MAKEFLAGS", "VIMINIT":
+		return true
+	}
+	return strings.HasPrefix(name, "GIT_CONFIG")
 }
 
 // miscounts says whether an assignment gives a variable something else than a number that shells' arithmetic takes for one.

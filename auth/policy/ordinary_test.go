@@ -43,6 +43,8 @@ hello $USER
 EOF`, `cat <<< "$x"`, `diff <(ls /a) <(ls /b)`, `ls 2>&1`, `ls >/dev/null 2>&1`, `ls &>/dev/null`, `ls > /dev/null`, `ls 2>/dev/stderr`, `exec 2>&1 || true`,
 	`rm -rf /tmp/x`, `rm /tmp/a /tmp/b`, `rm -f -- /tmp/-x`, `rm /tmp/*.log`, `mkdir -p /tmp/a/b`, `mkdir /tmp/{a,b,c}`, `cd /tmp && rm -f x`, `ls ~`, `ls ~/.ssh`, `cat "$HOME/.bashrc"`, `ls /proc/$$/fd`, `cp a{,.bak}`, `mv a b`, `chmod 644 f`, `echo {1..5}`, `ls # a comment`, `# only a comment`,
 	`ls;`, `ls ; `, `  ls  `, "ls\t-l", `echo a\ b`, `echo "日本語" ✓`, `ls caf\é`, `echo 👍🏽`, `make -j4 2>&1 | tee /tmp/build.log`, `go test ./...`, `npm run build --silent`, `watch -n1 date`, `watch 'ps aux | head'`, `history | grep ssh`, `man ls`, `command -v git`, `command ls`, `\ls`, `"ls"`, `/bin/ls`, `/usr/bin/env ls`,
+	`tar czf x.tgz dir`, `tar -xzf x.tgz -C dir`, `tar xf x --exclude foo`, `tar -cf x --checkpoint=100 --checkpoint-action=dot y`, `git clean -fdx`, `git submodule update --init`, `git log -x`, `sed -n -e '1p' -e '$p' f`, `sed -i.bak 's/a/b/' f`, `sed 's/a/b/' f -n`,
+	`nc -zv host 80`, `man -k x`, `awk '{print $1 | "sort"}' f`, `make -j4 all`, `git -C /srv push origin main`, `sed -e '/x/a\' -e 'hello' f`, `find . -name x | xargs tar -cf x`,
 	`alias ll='ls -l'`, `f() { ls -l; date; }; f`, `function g { echo $1; }; g x`, `env | sort`, `env -u X ls`, `nice -n 10 gzip f`, `read -p "Name: " n`, `printf -v x %s y`, `declare -A m; m[a]=1; echo "${m[a]}"`, `a=(1 2 3); echo ${#a[@]}`, `echo ${x:-default} ${y%.*} ${z//a/b}`, `IFS= read -r l`,
 }
 

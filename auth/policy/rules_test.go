@@ -104,6 +104,9 @@ rules: [{id: x, action: allow, programs: [cat, ls], paths: ["/tmp/**", "/srv/**"
 			{"HOME=/etc; cat ~/passwd", d}, {"export HOME=/etc; cat ~/passwd", d}, {"read HOME <<< /etc; cat ~/passwd", d}, {"for HOME in /etc; do cat ~/passwd; done", d}, {"HOME=/etc; cd && cat passwd", d}, {"for i in 1 2; do cat ~/passwd; HOME=/etc; done", d},
 			{"PWD=/etc; cat $PWD/passwd", d}, {"f() { cd /; }; cd /tmp && f && cat etc/passwd", d}, {"cd /tmp && eval 'cd /' && cat etc/passwd", d}, {"cat ~/x", a}, {"echo $HOME; cat ~/x", a}, {"H=/etc; cat ~/x", a}, {"cd /tmp && cat x", a}, {"f() { ls /tmp; }; f; cat /tmp/x", a},
 			{`read x < /etc/shadow; echo "$x"`, d}, {"exec < /etc/shadow; cat", d}, {"exec 3</etc/shadow; cat <&3", d}, {"read x < /tmp/x", a}, {"exec 3</tmp/x", a}, {"while read l; do echo $l; done < /tmp/x", a}, {"while read l; do echo $l; done < /etc/x", d}}},
+		{"files that sudo edits", `
+mode: denylist
+rules: [{id: x, action: deny, programs: [">"], paths: ["/etc/**"]}]`, facts, []test{{"sudo -e /etc/x", d}, {"sudo -u root --edit /etc/x", d}, {"sudoedit /etc/x", d}, {"sudo -e /tmp/x", a}, {"sudo ls /etc/x", a}}},
 		{"variables with a rule", `
 mode: allowlist
 rules: [{id: x, action: allow, programs: [ls, cat]}, {id: y, action: allow, programs: ["PATH="], arguments: ["/opt/bin:*"]}, {id: z, action: allow, programs: ["PAGER="], arguments: [cat]}]`, facts, []test{{"PATH=/opt/bin:/bin ls", a}, {"PATH=/tmp:/bin ls", d}, {"export PAGER=cat", a}, {"export PAGER=vi", d}, {"PATH=/opt/bin:$PATH", d}}},

@@ -23,10 +23,10 @@ func (r *runner) eval() {
 }
 
 func (r *runner) source() {
-	if len(r.words) < 2 {
+	if len(r.words) < 2 && r.dialect != Fish {
 		return
 	}
-	if t, _ := r.words[1].Known(); t == "/dev/stdin" {
+	if t, _ := r.words[min(1, len(r.words)-1)].Known(); t == "/dev/stdin" || r.dialect == Fish && (len(r.words) < 2 || t == "-") {
 		r.startShell()
 		r.self().Shell = false
 		if r.at.input.kind == inherited {
@@ -94,6 +94,18 @@ func (r *runner) alias() {
 }
 
 func (r *runner) hash() {
+	if r.dialect == Zsh {
+		for _, w := range r.words[1:] { // hash NAME=PROGRAM
+			name, target, ok := strings.Cut(w.Prefix(), "=")
+			if _, known := w.Known(); !known {
+				r.hidden("what it names is only known at run time")
+			}
+			if ok {
+				r.define(Definition{Name: name, Alias: true, Code: target}, r.at)
+				r.runWords([]Word{Text(target), unknown("…")}, r.below())
+			}
+		}
+	}
 	g := grammar{short: "lrdtp:"}
 	p := g.parse(r.words[1:])
 	if target, ok := p.value("-p"); ok || !p.clear {

@@ -218,6 +218,10 @@ func (c *collector) value(name, text string) {
 	}
 }
 
+// commandVariables hold a command that some program runs.
+var commandVariables = []string{"BROWSER", "EDITOR", "FCEDIT", "GIT_ASKPASS", "GIT_EDITOR", "GIT_EXTERNAL_DIFF", "GIT_PAGER", "GIT_SEQUENCE_EDITOR", "GIT_SSH", "GIT_SSH_COMMAND",
+	"LESSOPEN", "LESSCLOSE", "MANPAGER", "PAGER", "RSYNC_RSH", "SYSTEMD_EDITOR", "SYSTEMD_PAGER", "VISUAL"}
+
 // assigned looks into values that a shell runs as code.
 func (c *collector) assigned(a Assignment, at place) {
 	switch a.Name {
@@ -231,11 +235,25 @@ func (c *collector) assigned(a Assignment, at place) {
 			}
 			return
 		}
+		if slices.Contains(commandVariables, a.Name) {
+			if text, ok := a.Value.Known(); ok {
+				at.possible = true
+				at.via = append(slices.Clone(at.via), a.Name)
+				_ = c.codeAt(text, POSIX, at) // a guess that cannot be read is none
+			}
+			return
+		}
 		if !strings.HasPrefix(a.Name, "BASH_FUNC_") {
 			return
 		}
 	}
 	text, ok := a.Value.Known()
+	if strings.HasPrefix(a.Name, "BASH_FUNC_") {
+		if !ok || c.codeAt("f "+text, Bash, at) != nil {
+			c.undecidable("it is a function that only shows at run time", at)
+		}
+		return
+	}
 	if !ok || !strings.HasPrefix(a.Name, "PROMPT_COMMAND") && !strings.ContainsAny(text, "$`") {
 		return // that the variable is set is judged by itself
 	}

@@ -146,6 +146,18 @@ func (r *runner) method() func() {
 	case "at", "batch", "crontab":
 		return r.later
 	}
+	switch r.name {
+	case "scp", "sftp":
+		return r.copier
+	case "sudoedit":
+		return r.sudoEdit
+	case "tar", "gtar":
+		return r.tar
+	case "emulate":
+		return r.emulate
+	case "argparse":
+		return r.argparse
+	}
 	if r.dialect == Fish && r.name == "set" {
 		return r.fishSet
 	}
@@ -162,6 +174,10 @@ func (r *runner) method() func() {
 			}
 			r.wrapped(w)
 			switch r.name {
+			case "sudo":
+				if w.parse(r.words[1:]).has("-e", "--edit") {
+					r.sudoEdit()
+				}
 			case "command", "builtin", "coproc", "exec", "noglob", "nocorrect", "repeat", "-":
 				r.markShellOwn()
 			}
