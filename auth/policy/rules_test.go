@@ -33,6 +33,13 @@ rules: [{id: x, action: deny, programs: [rm], flags: [-rf]}]`, facts, []test{{"r
 		{"a long flag in a rule", `
 mode: denylist
 rules: [{id: x, action: deny, programs: [chmod, git], flags: [--recursive, --force]}, {id: y, action: deny, programs: [git], flags: [--force]}]`, facts, []test{{"chmod -R 7 a", a}, {"chmod -Rf 7 a", a}, {"git push --force", d}, {"git push --forc", d}, {"git push --force=x", d}, {"git push --follow-tags", a}}},
+		{"flags of git and tar", `
+mode: denylist
+rules: [{id: x, action: deny, programs: [git], flags: [--force]}, {id: y, action: deny, programs: [tar], flags: [-x]}]`, facts, []test{{"git push -f", d}, {"git push --force", d}, {"git push -uf a b", d}, {"git push a", a}, {"git config -f x a.b", a}, {"git grep -f x", a},
+			{"tar xf a", d}, {"tar zxf a", d}, {"tar -xf a", d}, {"tar --extract -f a", d}, {"tar --get -f a", d}, {"tar tf a", a}, {"tar cf x a", a}, {"tar -tf x", a}}},
+		{"flags that permit tar", `
+mode: allowlist
+rules: [{id: x, action: allow, programs: [tar], flags: [-t, -f, -z]}]`, facts, []test{{"tar tf a", a}, {"tar tzf a", a}, {"tar -tf a", a}, {"tar xf a", d}, {"tar --list --file a", a}}},
 		{"flags of programs that do not bundle", `
 mode: denylist
 rules: [{id: x, action: deny, programs: [find], flags: [-delete]}]`, facts, []test{{"find . -delete", d}, {"find . -name x -delete", d}, {"find . -depth", a}, {"find . -name -d", a}}},
