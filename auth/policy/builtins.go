@@ -23,12 +23,20 @@ func free(c *syntax.Command) bool {
 	return slices.Contains(freeBuiltins, name) || name == "exec" && len(c.Words) == 1
 }
 
-// steering are variables that decide which programs run, or make a program run others.
-var steering = []string{"BASH_ENV", "BASH_FUNC_*", "BROWSER", "CDPATH", "DYLD_*", "EDITOR", "ENV", "FCEDIT", "FPATH", "GCONV_PATH", "GIT_*", "HISTFILE",
-	"BASH_ALIASES", "BASH_CMDS", "DIRSTACK", "EXINIT", "INPUTRC", "JAVA_TOOL_OPTIONS", "LD_*", "LESSCLOSE", "LESSOPEN", "LOCPATH", "MANPAGER", "NODE_OPTIONS", "NODE_PATH", "NULLCMD", "PAGER", "PATH",
-	"MAKEFLAGS", "OLDPWD", "PERL5*", "PERLLIB", "POSTEDIT", "PROMPT", "PROMPT[2-4]", "PROMPT_COMMAND", "PS[0-9]", "PWD", "PYTHON*", "READNULLCMD", "RPROMPT", "RPROMPT2", "RPS[12]", "RSYNC_RSH", "RUBY*", "SHELL", "SHELLOPTS", "BASHOPTS", "SUDO_*",
-	"SYSTEMD_EDITOR", "SYSTEMD_PAGER", "TAR_OPTIONS", "SPROMPT", "VIMINIT", "VISUAL", "ZDOTDIR", "_JAVA_OPTIONS", "precmd_functions", "preexec_functions", "chpwd_functions", "path", "fpath", "fish_*",
-	"aliases", "commands", "dis_*", "functions", "galiases", "prompt", "saliases", "*_functions"}
+// steering are variables that decide which programs run, make a program run others, or say where it finds what it
+// obeys. HOME also decides what ~ is.
+var steering = []string{
+	"*_functions", "AWKLIBPATH", "AWKPATH", "BASHOPTS", "BASH_ALIASES", "BASH_CMDS", "BASH_ENV", "BASH_FUNC_*", "BROWSER", "BUNDLE_GEMFILE", "CDPATH",
+	"CURL_HOME", "DIRSTACK", "DYLD_*", "EDITOR", "ENV", "EXINIT", "FCEDIT", "FPATH", "GCONV_PATH", "GEM_HOME", "GEM_PATH", "GIT_*", "GLIBC_TUNABLES",
+	"GUILE_LOAD_*", "HISTFILE", "HOME", "INPUTRC", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "JULIA_DEPOT_PATH", "JULIA_LOAD_PATH", "KUBE_EDITOR",
+	"LD_*", "LESSCLOSE", "LESSKEY*", "LESSOPEN", "LOCPATH", "LUA_*", "MAKEFLAGS", "MANOPT", "MANPAGER", "MANROFFOPT", "NODE_OPTIONS", "NODE_PATH",
+	"NODE_REPL_EXTERNAL_MODULE", "NULLCMD", "OLDPWD", "OPENSSL_CONF", "OPENSSL_ENGINES", "OPENSSL_MODULES", "PAGER", "PATH", "PERL5*", "PERLDB*",
+	"PERLLIB", "PHPRC", "PHP_INI_SCAN_DIR", "POSTEDIT", "PROMPT", "PROMPT[2-4]", "PROMPT_COMMAND", "PSQLRC", "PSQL_*", "PS[0-9]", "PWD", "PYTHON*",
+	"READNULLCMD", "RPROMPT", "RPROMPT2", "RPS[12]", "RSYNC_RSH", "RUBY*", "R_ENVIRON*", "R_PROFILE*", "SCREENRC", "SHELL", "SHELLOPTS", "SPROMPT",
+	"SSH_ASKPASS", "SUDO_*", "SYSTEMD_EDITOR", "SYSTEMD_PAGER", "TAR_OPTIONS", "TCLLIBPATH", "VIM", "VIMINIT", "VIMRUNTIME", "VISUAL", "WGETRC",
+	"XDG_CONFIG_DIRS", "XDG_CONFIG_HOME", "ZDOTDIR", "_JAVA_OPTIONS", "aliases", "commands", "dis_*", "fish_*", "fpath", "functions", "galiases",
+	"path", "prompt", "saliases",
+}
 
 func steers(name string) bool {
 	name, _, _ = strings.Cut(name, "[")

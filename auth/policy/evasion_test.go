@@ -67,6 +67,7 @@ var evasions = []evasion{
 	{name: "sh -c within sh -c", line: `sh -c "sh -c 'touch F'"`},
 	{name: "pipe to sh", line: `echo 'touch F' | sh`},
 	{name: "pipe to bash -s", line: `printf 'touch F\n' | bash -s`},
+	{name: "pipe to a dash that has code", line: `echo 'touch F' | sh -c -s ls`, dialect: syntax.POSIX},
 	{name: "printf with parts", line: `printf '%s %s' touch F | sh`},
 	{name: "pipe through cat", line: `echo 'touch F' | cat | sh`, hidden: true},
 	{name: "base64", line: `echo dG91Y2ggRg== | base64 -d | sh`, hidden: true},
@@ -141,6 +142,23 @@ var evasions = []evasion{
 	{name: "tar checkpoint", line: `tar cf x y --checkpoint=1 --checkpoint-action=exec='touch F'`},
 	{name: "tar compressor", line: `tar -I 'touch F' -cf x y`},
 	{name: "git alias", line: `git -c alias.x='!touch F' x`, hidden: true},
+	{name: "git attached configuration", line: `git -ccore.pager='touch F' log`, hidden: true},
+	{name: "git programs from elsewhere", line: `git --exec-path=/tmp/x status`, hidden: true},
+	{name: "git rebase --exec=", line: `git rebase --exec='touch F' HEAD~1`},
+	{name: "git clone -u", line: `git clone -u 'touch F' x`},
+	{name: "git grep -O", line: `git grep -O'touch F' x`},
+	{name: "git filter-branch", line: `git filter-branch --tree-filter 'touch F'`},
+	{name: "git submodule foreach", line: `git submodule foreach 'touch F'`},
+	{name: "git ext::", line: `git ls-remote 'ext::sh -c touch% F'`, hidden: true},
+	{name: "tar to a command, abbreviated", line: `tar --to-c='touch F' -xf x`},
+	{name: "tar checkpoint, abbreviated", line: `tar --checkpoint=1 --checkpoint-act exec='touch F' -xf x`},
+	{name: "tar compressor in a bundle", line: `tar -cvI 'touch F' -f x y`},
+	{name: "tar compressor without a dash", line: `tar cIf 'touch F' x y`},
+	{name: "sed: options behind a file", line: `sed p x -e '1e touch F'`},
+	{name: "strace to a command", line: `strace -o '|touch F' ls`},
+	{name: "parallel with a line", line: `parallel 'touch {}' ::: F`},
+	{name: "perl: -l before -e", line: `perl -le 'system "touch F"'`, hidden: true},
+	{name: "perl: a module that is none", line: `perl '-Mstrict;system("touch F")' x.pl`, hidden: true},
 	{name: "git bisect", line: `git bisect run touch F`},
 	{name: "perl", line: `perl -e 'system "touch F"'`, hidden: true},
 	{name: "python", line: `python3 -c 'import os; os.system("touch F")'`, hidden: true},
@@ -161,6 +179,24 @@ var evasions = []evasion{
 	{name: "substitution in an array", line: `x=(a $(touch F))`},
 	{name: "substitution in an index", line: `x[$(touch F)]=1`},
 	{name: "substitution in a redirection", line: `echo > $(touch F)`},
+	{name: "subscript in a quoted test", line: `[[ -v 'a[$(touch F)]' ]]`},
+	{name: "subscript in a quoted comparison", line: `[[ 1 -lt 'a[$(touch F)]' ]]`},
+	{name: "subscript given to test", line: "test -v 'a[`touch F`]'"},
+	{name: "subscript given to let", line: `let 'a[$(touch F)]=1'`},
+	{name: "subscript that let unquotes", line: `let "a['\$(touch F)']=1"`},
+	{name: "subscript in quoted arithmetic", line: `(( 'a[$(touch F)]' ))`},
+	{name: "subscript in an expansion", line: `echo $(('a[$(touch F)]'))`},
+	{name: "subscript in a loop", line: `for ((i='a[$(touch F)]';;)); do break; done`},
+	{name: "subscript of a later variable", line: `x='a[$(touch F)]'; echo $((x))`},
+	{name: "subscript of a default", line: `: ${x:='a[$(touch F)]'}; echo $((x))`},
+	{name: "subscript given to declare", line: `declare 'a[$(touch F)]=1'`},
+	{name: "subscript of a reference", line: `declare -n r='a[$(touch F)]'; echo $r`},
+	{name: "subscript given to unset", line: `unset 'a[$(touch F)]'`},
+	{name: "subscript given to read", line: `read 'a[$(touch F)]' <<< 1`},
+	{name: "subscript given to printf", line: `printf -v 'a[$(touch F)]' x`},
+	{name: "array given to declare", line: `declare -a 'a=($(touch F))'`},
+	{name: "variable as a prompt", line: `x='$(touch F)'; : ${x@P}`, hidden: true},
+	{name: "zsh: variable as code", line: `x='$(touch F)'; : ${(e)x}`, dialect: syntax.Zsh, hidden: true},
 	{name: "substitution in case", line: `case $(touch F) in a) ;; esac`},
 	{name: "substitution in a test", line: `[[ -n $(touch F) ]]`},
 	{name: "and", line: `true && touch F`},
@@ -286,6 +322,29 @@ var evasions = []evasion{
 	{name: "carriage return", line: "echo \\\r\ntouch F", hidden: true},
 	{name: "nul", line: "to\x00uch F", hidden: true},
 	{name: "invalid UTF-8", line: "touch\xff F", hidden: true},
+}
+
+// runners are programs whose options or operands are a command.
+var runners = []string{
+	`rsync -ave 'touch F' a h:b`, `rsync --rsync-path 'touch F' a h:b`, `sort --compress-prog touch x`, `ip -all netns exec touch F`, `ip netns e x touch F`, `ip vrf exec x touch F`, `socat - EXEC:'touch F'`, `socat - SYSTEM:'touch F'`, `valgrind -q touch F`,
+	`cpio --rsh-command='touch F'`, `tcpdump -z touch -w x`, `s6-setuidgid x touch F`, `runcon -t x touch F`, `entr -c touch F`, `entr -s 'touch F'`, `numactl -N 0 touch F`, `capsh --print -- -c 'touch F'`, `start-stop-daemon -S -x /bin/touch -- F`,
+	`start-stop-daemon --start --startas /bin/touch`, `compgen -W '$(touch F)'`, `man --html='touch F' ls`, `tar --rmt-command='touch F' -cf h:a x`,
+}
+
+func TestRunners(t *testing.T) {
+	allowlist := policy.Compile(commands(t, `
+mode: allowlist
+rules: [{id: no-touch, action: deny, programs: [touch]}, {id: all, action: allow, programs: ["*"]}]`))
+	for _, line := range runners {
+		if v := allowlist.Decide(policy.Line{Text: line}, policy.Facts{}); v.Action != auth.Deny || v.Rule != "no-touch" {
+			t.Errorf("%q gets %s (%s)", line, v.Action, v.Reason)
+		}
+	}
+	for _, line := range []string{`enable -f /tmp/x.so x`, `perf record -g touch F`, `fc -s`, `fc -e vi`, `ex -sc '!touch F'`, `vim -u x.vim`, `gdb --eval-command='shell touch F'`, `gdb -iex '!touch F'`, `ip -batch x`, `rsync --daemon`} {
+		if v := allowlist.Decide(policy.Line{Text: line}, policy.Facts{}); v.Action != auth.Deny {
+			t.Errorf("%q gets %s (%s)", line, v.Action, v.Reason)
+		}
+	}
 }
 
 func TestEvasions(t *testing.T) {

@@ -114,7 +114,7 @@ func (o options) hasOne(words []syntax.Word, flag, whole string) answer {
 				return yes
 			}
 		case len(text) > 1 && text[0] == '-' && o.bundles:
-			for _, c := range o.letters(text) {
+			for _, c := range o.flagsIn(text) {
 				if one := "-" + string(c); one == flag || long != "" && o.long(one) == long {
 					return yes
 				}
@@ -163,7 +163,7 @@ func (o options) onlyFlags(words []syntax.Word, listed []string) bool {
 			}
 			continue
 		}
-		for _, c := range o.letters(text) {
+		for _, c := range o.flagsIn(text) {
 			one := "-" + string(c)
 			if !permitted[one] && !permitted[o.long(one)] {
 				return false
@@ -173,10 +173,10 @@ func (o options) onlyFlags(words []syntax.Word, listed []string) bool {
 	return true
 }
 
-// letters lists the flags of a bundle, without the value that may be attached.
-func (o options) letters(text string) string {
+// flagsIn lists the flags of a bundle, without the value that may be attached.
+func (o options) flagsIn(text string) string {
 	for i := 1; i < len(text); i++ {
-		if strings.IndexByte(o.valued, text[i]) >= 0 {
+		if o.letters[text[i]] != nothing {
 			return text[1 : i+1]
 		}
 	}
@@ -196,8 +196,11 @@ func (o options) long(short string) string {
 // complete returns the long option that name abbreviates, if there is just one.
 func (o options) complete(name string) string {
 	found := ""
-	for _, l := range o.longs {
-		if strings.HasPrefix(l, name) && l != found {
+	if _, ok := o.words[name]; ok {
+		return name
+	}
+	for l := range o.words {
+		if strings.HasPrefix(l, name) {
 			if found != "" {
 				return ""
 			}

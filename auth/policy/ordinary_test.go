@@ -16,7 +16,7 @@ rules:
   - {id: rm, action: deny, programs: [rm]}
   - {id: tools, action: allow, programs: [ls, cat, tail, head, grep, egrep, ps, top, df, du, less, sed, awk, cut, sort, uniq, wc, tr, find, xargs, echo, printf, date, id, whoami, hostname, uname,
       env, printenv, which, file, stat, diff, curl, ping, dig, ss, netstat, ip, free, uptime, jq, kubectl, git, tar, gzip, zcat, systemctl, journalctl, python3, java, node, vi, vim, nano, man,
-      sleep, watch, time, timeout, nohup, nice, sudo, kill, mysql, psql, redis-cli, tee, basename, dirname, realpath, readlink, md5sum, sha256sum, seq, yes, clear, history, dmesg, lsof, mount, nc, make, go, npm, cp, mv, chmod, alias]}
+      sleep, watch, time, timeout, nohup, nice, sudo, kill, mysql, psql, redis-cli, tee, basename, dirname, realpath, readlink, md5sum, sha256sum, seq, yes, clear, history, dmesg, lsof, mount, nc, make, go, npm, cp, mv, chmod, alias, rsync, socat, parallel, valgrind, fc, enable, gdb, tcpdump, numactl, zstd, ssh]}
   - {id: write, action: allow, programs: [">"], paths: ["/tmp/**"]}
 `
 
@@ -46,6 +46,10 @@ EOF`, `cat <<< "$x"`, `diff <(ls /a) <(ls /b)`, `ls 2>&1`, `ls >/dev/null 2>&1`,
 	`tar czf x.tgz dir`, `tar -xzf x.tgz -C dir`, `tar xf x --exclude foo`, `tar -cf x --checkpoint=100 --checkpoint-action=dot y`, `git clean -fdx`, `git submodule update --init`, `git log -x`, `sed -n -e '1p' -e '$p' f`, `sed -i.bak 's/a/b/' f`, `sed 's/a/b/' f -n`,
 	`nc -zv host 80`, `man -k x`, `awk '{print $1 | "sort"}' f`, `make -j4 all`, `git -C /srv push origin main`, `sed -e '/x/a\' -e 'hello' f`, `find . -name x | xargs tar -cf x`,
 	`alias ll='ls -l'`, `f() { ls -l; date; }; f`, `function g { echo $1; }; g x`, `env | sort`, `env -u X ls`, `nice -n 10 gzip f`, `read -p "Name: " n`, `printf -v x %s y`, `declare -A m; m[a]=1; echo "${m[a]}"`, `a=(1 2 3); echo ${#a[@]}`, `echo ${x:-default} ${y%.*} ${z//a/b}`, `IFS= read -r l`,
+	`[ "$x" = 'a[b]' ]`, `[[ $x =~ ^[a-z]+$ ]]`, `x='a[1]'; echo "$x"`, `declare -a 'a=(1 2)'`, `x='[$(date)]'`, `printf '%s [$(touch F)]' y`, `grep 'a[$(touch F)]' f`, `[ "${#a[@]}" -gt 2 ]`, `echo ${x@Q} ${x@U}`,
+	`git push -u origin main`, `git clean -xdf`, `git cherry-pick -x abc`, `git add -u`, `git status -uno`, `git commit -m 'x: y'`, `git -C /srv log -c`, `git grep -n -O foo`, `git grep -nE foo`, `git diff --output-indicator-new=+`, `git -c user.name=x commit`, `git fetch -u origin`, `git archive --format=tar HEAD | tar x`, `git bisect start`,
+	`tar czf /tmp/a.tgz d`, `tar -xzf a.tgz -C /tmp`, `tar --checkpoint=100 -cf a d`, `tar -I zstd -cf a d`, `tar -cvf Incoming.tar d`, `tar --to-stdout -xf a`, `tar cf - d`, `rsync -avz --delete a/ b/`, `rsync -ave ssh a host:b`, `rsync --remove-source-files a b`, `ip -br a`, `ip -s link`, `ip netns list`, `ip route get 1.1.1.1`, `sort -k2 -t: f`, `man -k ls`, `nc -zv host 443`, `nc -lvp 80`,
+	`sed -n -e p f`, `sed s/a/b/ f -n`, `sed -i.bak s/a/b/ f`, `sed '/x/r f' g`, `vim -u NONE f`, `vi -R f`, `socat - TCP:host:80`, `valgrind --leak-check=full ls`, `parallel -j2 echo {} ::: a b`, `parallel 'echo {} | cat' ::: a`, `fc -l`, `enable -n test`, `enable`, `gdb -p 1`, `tcpdump -nni eth0 port 80`, `numactl -N 0 ls`, `gdb --batch /bin/x core`,
 }
 
 func TestOrdinary(t *testing.T) {

@@ -226,6 +226,9 @@ func (r *rule) files(s *subject) answer {
 	}
 	paths := s.paths()
 	if r.permits() {
+		if s.cmd.Interpreter && (s.cmd.Input || s.cmd.Extra && len(r.Flags) == 0 && len(r.Arguments) == 0 && r.Regex == nil) {
+			return no // the files are not all that it runs
+		}
 		for _, p := range paths {
 			if r.onePath(s, p) != yes {
 				return no

@@ -31,7 +31,7 @@ func (r *run) transfer(role *auth.Role) (filewire.Header, bool) {
 		h.Protocol = filewire.SFTP
 	case r.request.Kind == Exec:
 		var ok bool
-		if h, ok = recognise(r.request.Command); !ok {
+		if h, ok = Recognise(r.request.Command); !ok {
 			return h, false
 		}
 	default:

@@ -7,9 +7,9 @@ import (
 	"github.com/podbastion/podbastion/internal/filewire"
 )
 
-// recognise tells the commands by which clients start the far side of a file transfer: scp -t, scp -f and sftp-server.
+// Recognise tells the commands by which clients start the far side of a file transfer: scp -t, scp -f and sftp-server.
 // Anything that is not plainly one of them, alone, is a command like any other.
-func recognise(command string) (filewire.Header, bool) {
+func Recognise(command string) (filewire.Header, bool) {
 	words, ok := patterns(command)
 	if !ok || len(words) == 0 {
 		return filewire.Header{}, false

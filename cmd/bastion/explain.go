@@ -17,7 +17,9 @@ import (
 
 	"github.com/podbastion/podbastion/auth"
 	"github.com/podbastion/podbastion/auth/policy"
+	"github.com/podbastion/podbastion/bastion/session"
 	"github.com/podbastion/podbastion/internal/cli"
+	"github.com/podbastion/podbastion/internal/filewire"
 	"github.com/podbastion/podbastion/shellparse/syntax"
 )
 
@@ -36,6 +38,7 @@ type explainRequest struct {
 	sizes                               []string
 	dir, home                           string
 	exec                                bool
+	subsystem                           string
 	command                             string
 }
 
@@ -52,6 +55,7 @@ func explain(_ context.Context, args []string, out, errOut io.Writer) error {
 	flags.StringVar(&q.dir, "cwd", "", "working directory")
 	flags.StringVar(&q.home, "home", "", "home directory")
 	flags.StringVar(&q.shell, "shell", "bash", "the shell that reads the command")
+	flags.StringVar(&q.subsystem, "subsystem", "", "a subsystem instead of a command: sftp")
 	flags.BoolVar(&q.exec, "exec", false, "the command comes as an exec request: ssh account+pod@bastion COMMAND")
 	flags.StringArrayVar(&q.sizes, "size", nil, "PATH=BYTES of a file, where a rule asks for it; without BYTES it is missing")
 	flags.Usage = func() { fmt.Fprint(errOut, explainHelp+flags.FlagUsages()) }
@@ -64,9 +68,19 @@ func explain(_ context.Context, args []string, out, errOut io.Writer) error {
 		return cli.Usage("want --roles and --as, for example: bastion explain --roles roles.yaml --as alice 'ls /tmp'")
 	}
 	q.command = strings.Join(flags.Args(), " ")
+	if q.subsystem != "" && (q.subsystem != filewire.SFTP || q.command != "") {
+		return cli.Usage("--subsystem: there is sftp, which takes no command")
+	}
 	roles, err := q.load()
 	if err != nil {
 		return err
+	}
+	if q.subsystem != "" {
+		return q.transfer(out, roles, filewire.Header{Protocol: filewire.SFTP})
+	}
+	if h, ok := session.Recognise(q.command); ok {
+		fmt.Fprintln(out, "a file transfer: what the role's files permit decides, and not its commands (unless it is typed at a prompt)")
+		return q.transfer(out, roles, h)
 	}
 	if q.command == "" {
 		for _, r := range roles {
@@ -182,6 +196,10 @@ func (q *explainRequest) decide(out io.Writer, roles []*auth.Role) error {
 		printVerdict(out, r, v)
 		denied = denied && v.Action == auth.Deny
 	}
+	return status(denied)
+}
+
+func status(denied bool) error {
 	if denied {
 		return &cli.Error{Status: cli.StatusDenied}
 	}
@@ -258,18 +276,7 @@ func describeRole(out io.Writer, r *auth.Role) {
 		fmt.Fprintf(table, "    %s\t%s\t%s\n", rule.Action, rule.ID, visible(conditions(rule)))
 	}
 	_ = table.Flush() // a writer that fails fails below too
-	for _, k := range []struct {
-		name  string
-		rules []auth.FileRule
-	}{{"upload", r.Files.Upload}, {"download", r.Files.Download}, {"remove", r.Files.Remove}, {"rename", r.Files.Rename}, {"mkdir", r.Files.Mkdir}, {"chmod", r.Files.Chmod}} {
-		for _, f := range k.rules {
-			limit := ""
-			if f.MaxSize >= 0 {
-				limit = fmt.Sprintf(", up to %d bytes", f.MaxSize)
-			}
-			fmt.Fprintf(out, "  files: %s %s%s\n", k.name, globs(f.Paths), limit)
-		}
-	}
+	describeFiles(out, r)
 	for _, p := range r.Forward.PodPorts {
 		fmt.Fprintf(out, "  forward: ports %d to %d\n", p.First, p.Last)
 	}

@@ -24,6 +24,7 @@ roles:
         - {id: big, action: deny, programs: [vi], fileLargerThan: 1MiB, message: "use less"}
         - {id: edit, action: allow, programs: [vi]}
     forward: {podPorts: [8080]}
+    files: {upload: [{paths: ["/tmp/**"], maxSize: 1MiB}], download: [{paths: ["/srv/out/**"]}]}
   ops:
     targets: [{namespaces: [ops]}]
     commands:
@@ -57,6 +58,19 @@ func TestExplain(t *testing.T) {
 		{"wrapper", []string{"--target", "x/ops/a", "sudo rm --recursive --force /srv/x"}, cli.StatusDenied, []string{"(run by sudo) rule no-rm"}},
 		{"starts a shell", []string{"--target", "x/ops/a", "--exec", "bash"}, cli.OK, []string{"starts a shell"}},
 		{"control characters", []string{"--target", "x/ops/a", "echo '\x1b[31m'"}, cli.OK, []string{`echo \x1b[31m`}},
+		{"scp up", append(web, "scp -t /tmp/x"), cli.OK, []string{"a file transfer", "files: upload /tmp/**, up to 1048576 bytes", "upload of /tmp/x: permitted, up to 1048576 bytes", "verdict: allow"}},
+		{"scp up, as an exec request", append([]string{"--exec"}, append(web, "scp -r -t /tmp")...), cli.OK, []string{"upload of /tmp: permitted", "verdict: allow"}},
+		{"scp up to elsewhere", append(web, "scp -t /etc/x"), cli.StatusDenied, []string{"upload of /etc/x: not permitted", "verdict: deny"}},
+		{"scp down", append(web, "scp -f /srv"), cli.OK, []string{"download of /srv: not permitted but, if it is a directory, some of what is in it"}},
+		{"scp down from elsewhere", append(web, "scp -f /tmp/x"), cli.StatusDenied, []string{"download of /tmp/x: not permitted"}},
+		{"scp relative to the home", append([]string{"--home", "/tmp"}, append(web, "scp -t x")...), cli.OK, []string{"upload of x: permitted"}},
+		{"scp relative to the unknown", append(web, "scp -t ~/x"), cli.OK, []string{"depends on the path"}},
+		{"scp with what is no transfer", append(web, "scp -t /tmp/x; id"), cli.StatusDenied, []string{"no rule allows it"}},
+		{"scp under a role without files", []string{"--target", "x/ops/a", "scp -t /tmp/x"}, cli.StatusDenied, []string{"does not permit to copy files"}},
+		{"sftp", append(web, "/usr/lib/openssh/sftp-server"), cli.OK, []string{"files: upload", "verdict: allow"}},
+		{"sftp as a subsystem", append([]string{"--subsystem", "sftp"}, web...), cli.OK, []string{"files: download /srv/out/**", "verdict: allow"}},
+		{"sftp under a role without files", []string{"--subsystem", "sftp", "--target", "x/ops/a"}, cli.StatusDenied, []string{"verdict: deny"}},
+		{"another subsystem", append([]string{"--subsystem", "x"}, web...), cli.StatusUsage, nil},
 		{"no command", web, cli.OK, []string{"role dev", "clusters prod, namespaces shop, pods web-*", "selector tier in (web)", "what no rule matches is denied", "deny   big   programs vi; files over 1048576 bytes", "ports 8080 to 8080"}},
 		{"no target", nil, cli.OK, []string{"role dev", "role ops", "from 10.0.0.0/8"}},
 		{"from elsewhere", []string{"--from", "192.0.2.1"}, cli.OK, []string{"role dev"}},

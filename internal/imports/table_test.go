@@ -9,7 +9,7 @@ type row struct {
 }
 
 var table = []row{
-	{"cmd/bastion", []string{"bastion", "bastion/demo", "agent/files", "agent/reaper", "auth", "auth/policy", "shellparse/syntax", "internal/..."}, "a command reads flags and maps errors to exit codes; what it starts is put together in package bastion"},
+	{"cmd/bastion", []string{"bastion", "bastion/demo", "bastion/session", "agent/files", "agent/reaper", "auth", "auth/policy", "shellparse/syntax", "internal/..."}, "a command reads flags and maps errors to exit codes; what it starts is put together in package bastion"},
 	{"cmd/agent", []string{"agent/...", "audit/log", "auth/grant", "internal/..."}, "the agent's program must not hold the bastion"},
 	{"cmd/bastionctl", []string{"shellparse/...", "audit/...", "auth", "auth/policy", "internal/..."}, "a client holds neither daemon"},
 

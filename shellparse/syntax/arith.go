@@ -267,8 +267,8 @@ func (w *walker) expandSource(word *sh.Word) []*sh.Word {
 	return []*sh.Word{word}
 }
 
-// evaluated judges what in a parameter's expansion runs its value.
-func (w *walker) evaluated(p *sh.ParamExp, at *place) {
+// expansion judges what in a parameter's expansion runs its value.
+func (w *walker) expansion(p *sh.ParamExp, at *place) {
 	name := ""
 	if p.Param != nil {
 		name = p.Param.Value
@@ -296,8 +296,8 @@ func (w *walker) evaluated(p *sh.ParamExp, at *place) {
 	}
 }
 
-// test judges the arithmetic of [[ ]].
-func (w *walker) test(x sh.Node, at *place) {
+// comparison judges the arithmetic of [[ ]].
+func (w *walker) comparison(x sh.Node, at *place) {
 	switch x := x.(type) {
 	case *sh.BinaryTest:
 		switch x.Op {

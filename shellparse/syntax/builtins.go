@@ -127,6 +127,11 @@ func (r *runner) complete() {
 		if t, _ := w.Known(); (t == "-C" || t == "-F") && i+1 < len(r.words) {
 			r.code(r.words[i+1], r.dialect, r.below())
 		}
+		if text, _ := w.Known(); text == "-W" && i+1 < len(r.words) { // a list that is expanded
+			if list, known := r.words[i+1].Known(); known {
+				r.evaluated("("+list+")", r.at)
+			}
+		}
 	}
 }
 

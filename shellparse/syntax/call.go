@@ -109,6 +109,7 @@ func (w *walker) declare(cmd *sh.DeclClause, redirs []*sh.Redirect, at *place) {
 	c.Own = len(c.Words)
 	c.Source = w.source(cmd, redirs)
 	w.add(c, *at)
+	w.evaluatedWords(c.Words, *at)
 }
 
 // declares says whether options among words name an attribute.
@@ -192,6 +193,9 @@ func (w *walker) assignment(a *sh.Assign, at place, stay bool) []Assignment {
 		one := Assignment{Name: a.Name.Value, Value: v}
 		w.sets(one.Name)
 		w.assigned(one, at)
+		if text, ok := v.Known(); ok && strings.Contains(text, "[") {
+			w.evaluated(text, at)
+		}
 		out = append(out, one)
 	}
 	return out
@@ -359,11 +363,18 @@ func (w *walker) changeDir(words []Word, at *place) {
 		}
 		args = args[1:]
 	}
-	at.moved = moveTo(args, at.dirs)
+	at.moved = w.cdTo(args, at.dirs)
 	if len(args) == 0 && w.strays {
 		at.moved = []string{Anywhere}
 	}
 	at.dirs = union(at.dirs, at.moved)
+}
+
+func (w *walker) cdTo(args []Word, dirs []string) []string {
+	if _, set := w.values["HOME"]; set && len(args) == 0 {
+		return []string{Anywhere}
+	}
+	return moveTo(args, dirs)
 }
 
 func moveTo(args []Word, dirs []string) []string {

@@ -1,214 +1,222 @@
 package syntax
 
-import (
-	"slices"
-	"strings"
-)
+import "strings"
 
-// codeOptions are options of programs that do other things, whose value is a command all the same. A name that ends
-// with "=" is taken with what is attached to it, any other with the next word.
+// codeOptions are options of programs that do other things, whose value is a command all the same. A "?" at the end
+// says that the value, if there is one, is in the same word.
 var codeOptions = map[string][]string{
-	"rsync":  {"-e", "--rsh=", "--rsh", "--rsync-path="},
-	"split":  {"--filter=", "--filter"},
-	"sort":   {"--compress-program=", "--compress-program"},
-	"zip":    {"-TT", "--unzip-command="},
-	"man":    {"-P", "--pager=", "--pager", "-H", "--html="},
-	"nc":     {"-e", "-c"},
-	"ncat":   {"-e", "-c", "--exec", "--exec=", "--sh-exec", "--sh-exec="},
-	"scp":    {"-S"},
-	"sftp":   {"-S"},
-	"xterm":  {"-e"},
-	"dpkg":   {"--pre-invoke=", "--post-invoke="},
-	"rg":     {"--pre", "--pre="},
-	"make":   {"SHELL="},
-	"pg_ctl": {"-p"},
+	"tar":     {"--to-command", "--use-compress-program", "-I", "--info-script", "-F", "--new-volume-script", "--rsh-command", "--rmt-command"},
+	"rsync":   {"-e", "--rsh", "--rsync-path"},
+	"split":   {"--filter"},
+	"sort":    {"--compress-program"},
+	"zip":     {"-TT", "--unzip-command"},
+	"man":     {"-P", "--pager", "-H?", "--html"},
+	"nc":      {"-e", "-c"},
+	"ncat":    {"-e", "-c", "--exec", "--sh-exec"},
+	"scp":     {"-S"},
+	"sftp":    {"-S"},
+	"xterm":   {"-e"},
+	"dpkg":    {"--pre-invoke", "--post-invoke"},
+	"rg":      {"--pre"},
+	"pg_ctl":  {"-p"},
+	"cpio":    {"--rsh-command"},
+	"tcpdump": {"-z"},
+	"make":    nil,
+	"git":     nil,
+	// git's, by its own command.
+	"git rebase":        {"-x", "--exec"},
+	"git difftool":      {"-x", "--extcmd"},
+	"git clone":         {"-u", "--upload-pack"},
+	"git fetch":         {"--upload-pack"},
+	"git pull":          {"--upload-pack"},
+	"git ls-remote":     {"--upload-pack", "--exec"},
+	"git push":          {"--receive-pack", "--exec"},
+	"git archive":       {"--exec"},
+	"git grep":          {"-O?", "--open-files-in-pager?"},
+	"git filter-branch": {"--tree-filter", "--index-filter", "--msg-filter", "--env-filter", "--commit-filter", "--parent-filter", "--tag-name-filter"},
 }
 
-// carried are programs that run what follows one of their arguments.
-var carried = map[string][]string{
-	"ip":  {"exec"}, // ip netns exec NAME COMMAND
-	"git": {"run"},
-}
+// valuedLetters are the letters of such programs that take a value. Programs that are not here do not bundle them.
+var valuedLetters = map[string]string{"tar": "fbCgNTVXKLHIF", "rsync": "fBTMe", "nc": "iIOPpqsTVWwXxec", "ncat": "gGimopswxec", "scp": "cDFiJloPXS", "sftp": "BbcDFiJloPRXS", "man": "CRLmMSsePrEpH",
+	"tcpdump": "BcCDEFGijmMQrsTVwWyzZ", "git grep": "ABCefmO"}
 
 // codeInOptions looks for commands in the options of a program.
 func (r *runner) codeInOptions() {
-	for _, o := range codeOptions[r.name] {
+	program := r.name
+	if program == "git" {
+		program = r.gitOptions()
+	}
+	for _, o := range codeOptions[program] {
+		o, attached := strings.CutSuffix(o, "?")
 		for i := 1; i < len(r.words); i++ {
-			p := r.words[i].Prefix()
-			switch {
-			case strings.HasSuffix(o, "=") && strings.HasPrefix(p, o):
-				r.code(cut(r.words[i], len(o)), POSIX, r.below())
-			case p == o && i+1 < len(r.words):
-				r.code(r.words[i+1], POSIX, r.below())
-			case r.name == "xterm":
-			case len(o) == 2 && len(p) > 2 && strings.HasPrefix(p, o) && (r.name != "rsync" || strings.ContainsAny(p, "/ ")): // rsync --server has an -e of its own
-				r.code(cut(r.words[i], len(o)), POSIX, r.below())
-			case len(o) == 2 && bundleEnds(p, o[1]) && i+1 < len(r.words):
-				r.code(r.words[i+1], POSIX, r.below())
-			case abbreviates(p, o):
-				if _, value, ok := strings.Cut(p, "="); ok {
-					r.code(cut(r.words[i], len(p)-len(value)), POSIX, r.below())
-				} else if i+1 < len(r.words) {
-					r.code(r.words[i+1], POSIX, r.below())
-				}
+			var next Word
+			if !attached && i+1 < len(r.words) {
+				next = r.words[i+1]
+			}
+			if value, ok := optionValue(program, o, r.words[i], next); ok && !(o == "-e" && rsyncVersion(value)) {
+				r.code(value, POSIX, r.below())
 			}
 		}
 	}
-	for _, word := range carried[r.name] {
-		for i := 2; i+1 < len(r.words); i++ {
-			if t, _ := r.words[i].Known(); t != word {
-				continue
+	switch r.name {
+	case "tar":
+		r.tarOptions()
+	case "rsync":
+		for _, w := range r.words[1:] {
+			if t, _ := w.Known(); t == "--daemon" {
+				r.foreign(InFile, "its configuration may name commands")
 			}
-			if r.name == "ip" {
-				i++ // the name of the namespace
+		}
+	case "make":
+		for _, w := range r.words[1:] {
+			if strings.HasPrefix(w.Prefix(), "SHELL=") {
+				r.code(cut(w, len("SHELL=")), POSIX, r.below())
 			}
-			if i+1 < len(r.words) {
-				r.runWords(r.words[i+1:], r.below())
-			}
-			return
 		}
 	}
-	if r.name == "git" {
-		r.gitOptions()
-	}
 }
 
-// bundleEnds says whether a word is a bundle of options, the last of which is the given one.
-func bundleEnds(word string, option byte) bool {
-	if len(word) < 3 || word[0] != '-' || word[len(word)-1] != option {
-		return false
-	}
-	for i := 1; i < len(word); i++ {
-		if !isWordByte(word[i]) {
-			return false
+// rsyncVersion tells what a client says of itself to rsync --server with the letter that otherwise names its shell.
+func rsyncVersion(value Word) bool {
+	text, known := value.Known()
+	return known && strings.HasPrefix(strings.TrimLeft(text, "0123456789"), ".") && !strings.ContainsAny(text, "/ ")
+}
+
+// optionValue returns the value of a program's option if word gives it.
+func optionValue(program, option string, word, next Word) (Word, bool) {
+	p := word.Prefix()
+	name, _, attached := strings.Cut(p, "=")
+	switch {
+	case strings.HasPrefix(option, "--"):
+		if len(name) < 4 || !strings.HasPrefix(option, name) {
+			return Word{}, false
 		}
+		if attached {
+			return cut(word, len(name)+1), true
+		}
+		return next, len(next.Pieces) > 0
+	case len(option) > 2 || valuedLetters[program] == "" || !strings.HasPrefix(p, "-") || strings.HasPrefix(p, "--"):
+		return next, p == option && len(next.Pieces) > 0
 	}
-	return true
-}
-
-// abbreviates says whether a word is a long option cut short.
-func abbreviates(word, option string) bool {
-	name, _, _ := strings.Cut(word, "=")
-	full := strings.TrimSuffix(option, "=")
-	return len(name) > 3 && strings.HasPrefix(full, "--") && strings.HasPrefix(full, name) && name != full
-}
-
-// tar reads its options as getopt does, or, without a dash, from its first word.
-func (r *runner) tar() {
-	const valued = "bCfFgHIKLNTVX"
-	for i := 1; i < len(r.words); i++ {
-		p := r.words[i].Prefix()
+	for i := 1; i < len(p); i++ {
 		switch {
-		case p == "--":
-			return
-		case strings.HasPrefix(p, "--"):
-			r.tarLong(i, p)
-		case strings.HasPrefix(p, "-") || i == 1:
-			letters, next := strings.TrimPrefix(p, "-"), i+1
-			for n := 0; n < len(letters); n++ {
-				l := letters[n]
-				if strings.IndexByte(valued, l) < 0 {
-					continue
-				}
-				var value Word
-				attached := strings.HasPrefix(p, "-") && (n+1 < len(letters) || len(r.words[i].Pieces) > 1)
-				switch {
-				case attached:
-					value = cut(r.words[i], len(p)-len(letters)+n+1)
-				case next < len(r.words):
-					value = r.words[next]
-					next++
-				}
-				if l == 'I' || l == 'F' {
-					r.code(value, POSIX, r.below())
-				}
-				if attached {
-					break
-				}
-			}
-			i = next - 1
+		case p[i] != option[1] && strings.IndexByte(valuedLetters[program], p[i]) >= 0:
+			return Word{}, false
+		case p[i] != option[1]:
+			continue
+		case i+1 < len(p) || len(word.Pieces) > 1:
+			return cut(word, i+1), true
 		}
+		return next, len(next.Pieces) > 0
 	}
+	return Word{}, false
 }
 
-// tarLong looks for a command in a long option, or in one cut short.
-func (r *runner) tarLong(i int, p string) {
-	for _, o := range []string{"--to-command", "--checkpoint-action", "--use-compress-program", "--info-script", "--new-volume-script", "--rsh-command", "--rmt-command"} {
-		name, _, attached := strings.Cut(p, "=")
-		if name != o && (!abbreviates(p, o) || name == "--checkpoint") {
+// tarOptions: actions at checkpoints, and letters without a dash, whose values follow in their order.
+func (r *runner) tarOptions() {
+	for i := 1; i < len(r.words); i++ {
+		name, value, attached := strings.Cut(r.words[i].Prefix(), "=")
+		if len(name) <= len("--checkpoint") || !strings.HasPrefix("--checkpoint-action", name) {
 			continue
 		}
-		value := Word{}
+		var w Word
 		switch {
 		case attached:
-			value = cut(r.words[i], len(name)+1)
+			w = cut(r.words[i], len(name)+1)
 		case i+1 < len(r.words):
-			value = r.words[i+1]
+			w, value = r.words[i+1], r.words[i+1].Prefix()
 		}
-		if o == "--checkpoint-action" {
-			text, known := value.Known()
-			if known && !strings.HasPrefix(text, "exec=") {
-				return
-			}
-			if known {
-				value = Text(strings.TrimPrefix(text, "exec="))
-			}
+		if strings.HasPrefix(value, "exec=") {
+			r.code(cut(w, len("exec=")), POSIX, r.below())
 		}
-		r.code(value, POSIX, r.below())
+	}
+	if len(r.words) < 2 || strings.HasPrefix(r.words[1].Prefix(), "-") {
 		return
 	}
+	next := 2
+	letters, _ := r.words[1].Known()
+	for _, l := range letters {
+		command := l == 'I' || l == 'F'
+		if command && next < len(r.words) {
+			r.code(r.words[next], POSIX, r.below())
+		}
+		if command || strings.ContainsRune(valuedLetters["tar"], l) {
+			next++
+		}
+	}
 }
 
-// gitOptions: -c may define an alias or a pager that is a command.
-func (r *runner) gitOptions() {
+// gitOptions: -c may define an alias or a pager that is a command, and ext:: is a command that stands for a remote. It
+// returns which of git's own commands is called.
+func (r *runner) gitOptions() string {
+	program := r.name
+	for i := 1; i < len(r.words) && program == r.name; i++ {
+		switch t, _ := r.words[i].Known(); {
+		case t == "-C" || t == "-c" || t == "--git-dir" || t == "--work-tree" || t == "--namespace" || t == "--config-env":
+			i++
+		case t != "" && t[0] != '-':
+			program += " " + t
+		}
+	}
+	for i := 2; i+1 < len(r.words); i++ {
+		switch t, _ := r.words[i].Known(); {
+		case program == "git bisect" && t == "run":
+			r.runWords(r.words[i+1:], r.below())
+			return program
+		case program == "git submodule" && t == "foreach":
+			r.joinedCode(r.words[i+1:], r.below())
+			return program
+		}
+	}
+	for i := 1; i < len(r.words); i++ {
+		t, _ := r.words[i].Known()
+		name, given := "", false
+		switch {
+		case (t == "-c" || t == "--config-env" || t == "--config") && i+1 < len(r.words):
+			name, given = r.words[i+1].Prefix(), true
+		case strings.HasPrefix(t, "-c") && strings.Contains(t, "."):
+			name, given = t[2:], true
+		case strings.HasPrefix(t, "--config-env="), strings.HasPrefix(t, "--config="):
+			_, name, given = strings.Cut(t, "=")
+		case strings.HasPrefix(t, "--exec-path="):
+			r.foreign(InArguments, "it takes its programs from elsewhere")
+		case strings.HasPrefix(t, "ext::"):
+			r.foreign(InArguments, "a command stands for a remote")
+		}
+		name = strings.ToLower(name)
+		if given && !strings.HasPrefix(name, "user.") && !strings.HasPrefix(name, "color.") && !strings.HasPrefix(name, "advice.") {
+			r.foreign(InArguments, "its configuration may name commands")
+		}
+	}
+	return program
+}
+
+// ip runs what follows netns exec NAME, or vrf exec NAME; each word may be abbreviated. With -all there is no name.
+func (r *runner) ip() {
+	all := false
 	for i := 1; i+1 < len(r.words); i++ {
-		switch t, _ := r.words[i].Known(); t {
-		case "-c", "--config-env":
-			if name := strings.ToLower(r.words[i+1].Prefix()); !strings.HasPrefix(name, "user.") && !strings.HasPrefix(name, "color.") && !strings.HasPrefix(name, "advice.") {
-				r.foreign(InArguments, "its configuration may name commands")
-			}
-		case "-x":
-			if r.has("difftool", "rebase") {
-				r.code(r.words[i+1], POSIX, r.below())
-			}
-		case "--exec", "--upload-pack", "--extcmd":
-			r.code(r.words[i+1], POSIX, r.below())
-		case "foreach":
-			n := i + 1
-			for n < len(r.words) && strings.HasPrefix(r.words[n].Prefix(), "--") {
-				n++
-			}
-			if n < len(r.words) {
-				r.self().Own = n
-				r.joinedCode(r.words[n:], r.below())
-			}
-			return
+		object, _ := r.words[i].Known()
+		verb, _ := r.words[i+1].Known()
+		all = all || len(object) > 1 && strings.HasPrefix("-all", object)
+		isObject := len(object) > 2 && strings.HasPrefix("netns", object) || object != "" && strings.HasPrefix("vrf", object)
+		if !isObject || verb == "" || !strings.HasPrefix("exec", verb) {
+			continue
 		}
+		first := i + 3
+		if all {
+			first--
+		}
+		r.self().Own = min(first, len(r.words))
+		if first < len(r.words) {
+			r.runWords(r.words[first:], r.below())
+		}
+		return
 	}
-	r.gitAttached()
-}
-
-// gitAttached looks for commands in options that carry their value.
-func (r *runner) gitAttached() {
 	for _, w := range r.words[1:] {
-		p := w.Prefix()
-		for _, o := range []string{"--extcmd=", "--exec=", "--upload-pack=", "--receive-pack=", "--open-files-in-pager=", "-O", "-x"} {
-			if strings.HasPrefix(p, o) && len(p) > len(o) && (o != "-O" || r.has("grep")) && (o != "-x" || r.has("difftool", "rebase")) {
-				r.code(cut(w, len(o)), POSIX, r.below())
-			}
-		}
-		if strings.HasPrefix(p, "--exec-path=") {
-			r.foreign(InArguments, "it is told where its commands are")
+		if t, _ := w.Known(); len(t) > 1 && strings.HasPrefix("-batch", t) {
+			r.foreign(InFile, "its commands are in a file")
 		}
 	}
-}
-
-// has says whether one of the words is an argument.
-func (r *runner) has(words ...string) bool {
-	return slices.ContainsFunc(r.words[1:], func(w Word) bool {
-		t, known := w.Known()
-		return known && slices.Contains(words, t)
-	})
 }
 
 // editor: vi and its kin run what an option's command tells them.
@@ -218,15 +226,25 @@ func (r *runner) editor() {
 		if !known {
 			continue
 		}
+		last := ""
+		if len(t) > 1 && t[0] == '-' && t[1] != '-' {
+			last = t[len(t)-1:]
+		}
 		command := ""
 		switch {
 		case strings.HasPrefix(t, "+"):
 			command = t[1:]
-		case (t == "-c" || t == "--cmd" || t == "-S" || t == "-s") && i+1 < len(r.words):
-			command, known = r.words[i+1].Known()
-			if !known || t == "-S" || t == "-s" {
+		case i+1 >= len(r.words):
+		case t == "-u":
+			if file, _ := r.words[i+1].Known(); file != "NONE" && file != "NORC" && file != "DEFAULTS" {
+				r.foreign(InFile, "its commands are in a file")
+			}
+			i++
+		case t == "-S" || t == "-s" && r.name != "ex":
+			r.foreign(InArguments, "it is handed commands of its own")
+		case last == "c" || t == "--cmd": // also -sc
+			if command, known = r.words[i+1].Known(); !known {
 				r.foreign(InArguments, "it is handed commands of its own")
-				continue
 			}
 			i++
 		}

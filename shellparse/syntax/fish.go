@@ -236,10 +236,14 @@ func isAssignment(w Word) bool {
 // cut is a word without its first n bytes, which are literal.
 func cut(w Word, n int) Word {
 	out := Word{Pieces: slices.Clone(w.Pieces), Quoted: w.Quoted}
-	if len(out.Pieces) > 0 {
-		if out.Pieces[0].Text = out.Pieces[0].Text[n:]; out.Pieces[0].Text == "" {
-			out.Pieces = out.Pieces[1:]
+	for n > 0 && len(out.Pieces) > 0 {
+		text := out.Pieces[0].Text
+		if n < len(text) {
+			out.Pieces[0].Text = text[n:]
+			break
 		}
+		n -= len(text)
+		out.Pieces = out.Pieces[1:]
 	}
 	return out
 }

@@ -2,35 +2,48 @@ package syntax
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 )
 
 // interpreter is a language other than the shell's: its code is not read here.
 type interpreter struct {
-	code  string   // letters of the options that take code
-	long  []string // the same, long
-	stops string   // letters of options that take a value, so that what follows in the word is none
+	code     string   // letters of the options that take code
+	stops    string   // letters of options that take a value, so that what follows in the word is none
+	file     string   // letters of options whose value is the file that is run
+	attached string   // letters of options whose value, if they have one, is in the same word
+	extra    string   // letters of the options that run more than a file: modules, or what is typed
+	long     []string // long options that take code
+	longMore []string // long options that run more than a file
 }
 
 func interpreterOf(name string) (interpreter, bool) {
 	base := strings.TrimRight(name, "0123456789.")
 	switch base {
 	case "python", "pypy", "python3", "python2":
-		return interpreter{code: "c", stops: "mWX"}, true
+		return interpreter{code: "c", stops: "mWX", extra: "im"}, true
 	case "perl":
-		return interpreter{code: "eE", stops: "IMmxCD0F"}, true
+		return interpreter{code: "eE", stops: "I", attached: "imMxCDF", extra: "dmMS"}, true
 	case "ruby":
-		return interpreter{code: "e", stops: "IrCEKTxF0"}, true
+		return interpreter{code: "e", stops: "IrCEX", attached: "xFi", extra: "rS"}, true
 	case "node", "nodejs":
-		return interpreter{code: "ep", long: []string{"--eval", "--print"}, stops: "rC"}, true
+		return interpreter{code: "ep", stops: "rC", extra: "ir", long: []string{"--eval", "--print"},
+			longMore: []string{"--interactive", "--require", "--import", "--loader", "--experimental-loader", "--inspect", "--inspect-brk", "--inspect-wait", "--inspect-port", "--run", "--env-file"}}, true
 	case "php":
-		return interpreter{code: "rBRE", stops: "cdzft"}, true
+		return interpreter{code: "rBRE", stops: "cdztS", file: "fF", extra: "acdzS", long: []string{"--run", "--process-begin", "--process-code", "--process-end"},
+			longMore: []string{"--interactive", "--define", "--php-ini", "--zend-extension", "--server"}}, true
 	case "lua", "luajit":
-		return interpreter{code: "e", stops: "l"}, true
+		return interpreter{code: "e", stops: "lj", extra: "ilj"}, true
 	case "tclsh", "wish", "expect":
-		return interpreter{code: "c"}, true
-	case "Rscript", "R", "groovy", "scala", "julia", "guile", "erl", "elixir", "ocaml", "osascript", "gawk":
-		return interpreter{code: "e", long: []string{"--eval"}}, true
+		return interpreter{code: "c", stops: "D", file: "f", extra: "idD"}, true
+	case "julia":
+		return interpreter{code: "eE", stops: "LJCHpt", extra: "iL", long: []string{"--eval", "--print"}, longMore: []string{"--load", "--sysimage"}}, true
+	case "guile":
+		return interpreter{code: "ce", stops: "lLCx", file: "s", extra: "lLCi"}, true
+	case "R":
+		return interpreter{code: "e", stops: "gd", file: "f", extra: "d", longMore: []string{"--interactive", "--debugger"}}, true
+	case "Rscript", "groovy", "scala", "erl", "elixir", "ocaml", "osascript":
+		return interpreter{code: "e", extra: "isr", long: []string{"--eval"}}, true
 	}
 	return interpreter{}, false
 }
@@ -50,39 +63,55 @@ func (r *runner) interpreter(in interpreter) {
 			break
 		}
 		name, _, _ := strings.Cut(text, "=")
-		for _, l := range in.long {
-			if name == l {
-				r.foreign(InArguments, "it is handed code of another language")
-				return
-			}
+		if slices.Contains(in.long, name) {
+			r.foreign(InArguments, "it is handed code of another language")
+			return
 		}
 		if strings.HasPrefix(text, "--") {
+			r.self().Extra = r.self().Extra || slices.Contains(in.longMore, name)
 			continue
 		}
-		for j, ch := range text[1:] {
-			if strings.ContainsRune(in.code, ch) {
-				r.foreign(InArguments, "it is handed code of another language")
-				return
-			}
-			if strings.ContainsRune(in.stops, ch) {
-				if ch == 'm' && r.isPython() {
-					return
-				}
-				if j == len(text)-2 {
-					i++
-				}
-				break
-			}
+		more, done := r.interpreterOptions(in, text)
+		if done {
+			return
 		}
+		i += more
 	}
 	if i < len(r.words) {
 		if t, _ := r.words[i].Known(); t != "-" && t != "/dev/stdin" {
 			return // a script, as good as any other program
 		}
 	}
+	r.self().Input = true
 	if r.at.input.kind != inherited {
 		r.hidden("it is handed code of another language")
 	}
+}
+
+// interpreterOptions reads a word of one-letter options. It says how many of the next words are values, and whether
+// what follows is nothing to the interpreter.
+func (r *runner) interpreterOptions(in interpreter, text string) (more int, done bool) {
+	for j, ch := range text[1:] {
+		r.self().Extra = r.self().Extra || strings.ContainsRune(in.extra, ch)
+		switch {
+		case strings.ContainsRune(in.code, ch):
+			r.foreign(InArguments, "it is handed code of another language")
+			return 0, true
+		case ch == 'm' && r.isPython(), strings.ContainsRune(in.file, ch):
+			return 0, true
+		case strings.ContainsRune(in.attached, ch):
+			if (ch == 'm' || ch == 'M') && strings.ContainsAny(text, " ;({'\"") { // perl: use MODULE, as it stands
+				r.foreign(InArguments, "it is handed code of another language")
+			}
+			return 0, false
+		case strings.ContainsRune(in.stops, ch):
+			if j == len(text)-2 {
+				return 1, false
+			}
+			return 0, false
+		}
+	}
+	return 0, false
 }
 
 func (r *runner) isPython() bool { return strings.HasPrefix(r.name, "py") }
@@ -176,6 +205,10 @@ func (r *runner) awkProgram(text string) {
 			switch word := text[i:n]; word {
 			case "print", "printf":
 				printing, depth = true, 0
+			case "getline":
+				r.awkReads(text[n:])
+			case "ARGV":
+				r.self().Redirects = append(r.self().Redirects, Redirect{File: unknown("…"), Op: "awk <"})
 			case "system":
 				r.awkCode(strings.TrimLeft(text[n:], " \t("), "")
 			}
@@ -184,6 +217,23 @@ func (r *runner) awkProgram(text string) {
 			r.hidden("its program loads or calls what is not shown")
 		}
 	}
+}
+
+// awkReads notes the file of getline < FILE.
+func (r *runner) awkReads(text string) {
+	end := strings.IndexAny(text, ";}\n)")
+	if end < 0 {
+		end = len(text)
+	}
+	i := strings.IndexByte(text[:end], '<')
+	if i < 0 {
+		return
+	}
+	file := unknown("…")
+	if s, n := awkString(strings.TrimLeft(text[i+1:], " \t")); n > 0 {
+		file = Text(s)
+	}
+	r.self().Redirects = append(r.self().Redirects, Redirect{File: file, Op: "awk <"})
 }
 
 // awkCode takes the string literal at the start of text, or the one before a pipe into getline, as shell code.

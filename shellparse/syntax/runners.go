@@ -382,16 +382,18 @@ func (r *runner) parallel() {
 	if n < end {
 		r.self().Own = n
 		text, known := joined(r.words[n:end]).Known()
-		if !known {
-			r.runWords(append(slices.Clone(r.words[n:end]), unknown("…")), r.below())
+		if known && strings.ContainsAny(text, " ;|&<>$`'\"\\") && n+1 == end { // a line for a shell
+			if err := r.codeAt(strings.ReplaceAll(text, "{}", "$1")+" "+hole, POSIX, r.below()); err != nil {
+				r.hidden("its code cannot be read")
+			}
+			r.fill(r.index+1, []Word{unknown("…")})
 			return
 		}
-		if strings.HasPrefix(text, "{") {
+		if known && strings.HasPrefix(text, "{") {
 			r.hidden("its arguments are commands")
 		}
-		from := len(r.script.Commands)
-		r.code(Text(text+" "+hole), POSIX, r.below())
-		r.fill(from, []Word{unknown("…")})
+		words := append(slices.Clone(r.words[n:end]), unknown("…"))
+		r.runWords(words, r.below())
 		return
 	}
 	r.hidden("its arguments are commands")
@@ -411,10 +413,96 @@ func (r *runner) gdb() {
 		case "--args", "-args":
 			r.inner(i + 1)
 			return
-		case "-ex", "--ex", "-x", "--command", "--eval-command":
-			r.foreign(InArguments, "it runs a script of its own")
+		}
+		name, _, _ := strings.Cut(strings.TrimLeft(t, "-"), "=")
+		switch name {
+		case "ex", "iex", "x", "ix", "command", "eval-command", "init-command", "init-eval-command":
+			if t[0] == '-' {
+				r.foreign(InArguments, "it runs a script of its own")
+			}
 		}
 	}
+}
+
+// capsh hands what follows -- or == to a shell.
+func (r *runner) capsh() {
+	for i, w := range r.words {
+		if t, _ := w.Known(); t == "--" || t == "==" {
+			r.self().Own = i + 1
+			r.runWords(append([]Word{Text("bash")}, r.words[i+1:]...), r.below())
+			return
+		}
+	}
+}
+
+func (r *runner) startDaemon() {
+	g := grammar{short: "SKHVn:p:u:Us:R:I:N:mbCotvqPx:a:c:g:r:d:k:O:i", long: []string{"start", "stop", "status", "exec=", "startas=", "name=", "pidfile=", "user=", "chuid=", "group=", "chroot=", "chdir=", "background",
+		"make-pidfile", "oknodo", "test", "quiet", "verbose", "retry=", "signal=", "output=", "no-close", "umask=", "nicelevel="}}
+	p := g.parse(r.words[1:])
+	if !p.clear {
+		r.hidden("its options are not understood")
+	}
+	program, ok := p.value("-a", "--startas")
+	if !ok {
+		program, ok = p.value("-x", "--exec")
+	}
+	if ok && !p.has("-K", "--stop", "--status") {
+		r.self().Own = min(1+p.rest, len(r.words))
+		r.runWords(append([]Word{program}, r.words[r.self().Own:]...), r.below())
+	}
+}
+
+// perf runs what follows the options of some of its commands, whose values are no programs.
+func (r *runner) perf() {
+	if len(r.words) < 3 {
+		return
+	}
+	switch t, _ := r.words[1].Known(); t {
+	case "record", "stat", "trace", "bench", "mem", "kmem", "lock", "sched", "ftrace", "c2c":
+		for _, w := range r.words[2:] {
+			if !strings.HasPrefix(w.Prefix(), "-") {
+				r.hidden("it may run its arguments")
+				r.guess(r.words[2:])
+				return
+			}
+		}
+	}
+}
+
+func (r *runner) socat() {
+	for _, w := range r.words[1:] {
+		p := w.Prefix()
+		for _, part := range strings.Split(p, "!!") {
+			kind, rest, ok := strings.Cut(part, ":")
+			switch kind = strings.ToUpper(kind); {
+			case !ok || kind != "EXEC" && kind != "SYSTEM" && kind != "SHELL":
+			case len(w.Pieces) > 1:
+				r.hidden("its code is only known at run time")
+			default:
+				rest, _, _ = strings.Cut(rest, ",") // its options
+				r.code(Text(rest), POSIX, r.below())
+			}
+		}
+	}
+}
+
+// enable -f loads a builtin from a file.
+func (r *runner) enable() {
+	for _, w := range r.words[1:] {
+		if p := w.Prefix(); strings.HasPrefix(p, "-") && strings.Contains(p, "f") {
+			r.foreign(InFile, "it loads a builtin from a file")
+		}
+	}
+}
+
+// fc runs earlier lines, but for -l.
+func (r *runner) fc() {
+	for _, w := range r.words[1:] {
+		if p := w.Prefix(); strings.HasPrefix(p, "-") && strings.Contains(p, "l") {
+			return
+		}
+	}
+	r.hidden("it refers to an earlier line")
 }
 
 func (r *runner) later() {

@@ -7,6 +7,11 @@ func (r *runner) sed() {
 	g := grammar{short: "nrEszubi::e:f:l:", long: []string{"quiet", "silent", "expression=", "file=", "regexp-extended", "in-place", "separate", "null-data", "unbuffered",
 		"line-length=", "posix", "sandbox", "debug", "follow-symlinks", "help", "version", "zero-terminated", "binary"}}
 	p := g.parse(r.words[1:])
+	for more := p; more.rest < len(r.words)-1; { // options may follow files
+		next := g.parse(r.words[1+more.rest+1:])
+		p.options = append(p.options, next.options...)
+		more.rest += 1 + next.rest
+	}
 	var scripts []Word
 	for _, o := range p.options {
 		switch o.name {
@@ -119,7 +124,10 @@ func (s *sedScript) command() bool {
 	case '{', '}', '=', 'd', 'D', 'g', 'G', 'h', 'H', 'n', 'N', 'p', 'P', 'x', 'l', 'q', 'Q', 'z', 'F', 'L':
 		s.text = strings.TrimLeft(s.text, " \t0123456789")
 		return true
-	case '#', ':', 'b', 't', 'T', 'r', 'R', 'v':
+	case 'r', 'R':
+		s.self().Redirects = append(s.self().Redirects, Redirect{File: Text(strings.TrimSpace(s.line())), Op: "sed r "})
+		return true
+	case '#', ':', 'b', 't', 'T', 'v':
 		line := s.line()
 		if i := strings.IndexAny(line, ";}"); i >= 0 && strings.IndexByte(":btTv", c) >= 0 {
 			s.text = line[i:] + "\n" + s.text

@@ -92,10 +92,14 @@ type Command struct {
 	Source   string    // as it was written; empty for a command inside another one's arguments
 	// Interpreter says that the program runs code in some language: without a file, what it is given.
 	Interpreter bool
-	Shell       bool   // starts a shell that reads its commands from where the command line came from
-	Function    string // the function whose body it is part of
-	Plain       bool   // run by command, builtin or exec, so that no alias and no function is meant
-	Outside     bool   // run by another program, so that functions and builtins of the shell are not meant
+	// Extra says that such a program runs more than the file that its arguments name: modules that it is told to load,
+	// or what is typed.
+	Extra    bool
+	Input    bool   // it runs what it reads from its input, and no file
+	Shell    bool   // starts a shell that reads its commands from where the command line came from
+	Function string // the function whose body it is part of
+	Plain    bool   // run by command, builtin or exec, so that no alias and no function is meant
+	Outside  bool   // run by another program, so that functions and builtins of the shell are not meant
 }
 
 // CodePlace says where the code is that a command runs and that is not taken apart.

@@ -214,12 +214,15 @@ func (w *walker) compound(cmd sh.Command, at *place) {
 		w.stmt(cmd.Stmt, &own)
 	case *sh.TestClause:
 		w.nested(cmd.X, *at)
+		w.test(cmd.X, *at)
 	case *sh.ArithmCmd:
 		w.nested(cmd.X, *at)
+		w.arithmetic(cmd.X, *at)
 		w.arith(cmd.X, at)
 	case *sh.LetClause:
 		for _, x := range cmd.Exprs {
 			w.nested(x, *at)
+			w.arithmetic(x, *at)
 			w.arith(x, at)
 		}
 	case nil:
@@ -340,6 +343,7 @@ func (w *walker) forClause(cmd *sh.ForClause, at *place) {
 		}
 	case *sh.CStyleLoop:
 		w.nested(loop, *at)
+		w.arithmetic(loop, *at)
 		for _, x := range []sh.ArithmExpr{loop.Init, loop.Cond, loop.Post} {
 			if x != nil {
 				w.arith(x, at)
@@ -394,15 +398,19 @@ func (w *walker) nested(n sh.Node, at place) {
 		case *sh.Word:
 			w.zshWord(n, at)
 		case *sh.ArithmExp:
+			w.arithmetic(n.X, at)
 			w.arith(n.X, &at)
 		case *sh.BinaryTest, *sh.UnaryTest:
-			w.test(n, &at)
+			w.comparison(n, &at)
 		case *sh.ParamExp:
-			w.evaluated(n, &at)
+			w.expansion(n, &at)
 			if n.Param != nil && n.Exp != nil && (n.Exp.Op == sh.AssignUnset || n.Exp.Op == sh.AssignUnsetOrNull) {
 				w.add(Command{Assigns: []Assignment{{Name: n.Param.Value, Value: unknown("…")}}}, at)
 				w.sets(n.Param.Value)
 				w.spoil(n.Param.Value)
+				if n.Exp.Word != nil {
+					w.arithmetic(n.Exp.Word, at) // for whatever reads the variable later
+				}
 			}
 		}
 		return true

@@ -25,6 +25,7 @@ func (c *collector) run(cmd Command, at place) {
 	if !ok {
 		return // undecided, whatever follows
 	}
+	c.evaluatedWords(cmd.Words, at)
 	r := &runner{collector: c, index: i, at: at, name: path.Base(name), words: cmd.Words}
 	if unwrap := r.method(); unwrap != nil {
 		unwrap()
@@ -123,15 +124,28 @@ type wrapper struct {
 	always   bool     // it starts a shell when no command follows
 	chdir    []string // options that say where the command runs
 	code     []string // options whose value is shell code
+	joinedIf []string // options with which they are
+	dashes   bool     // options are not known, but their values are in the same word
 	joined   bool     // the words are joined and given to a shell
 }
 
 func (r *runner) wrapped(w wrapper) {
 	p := w.parse(r.words[1:])
+	if w.dashes {
+		p = parsed{clear: true}
+		for p.rest+1 < len(r.words) && strings.HasPrefix(r.words[p.rest+1].Prefix(), "-") {
+			p.rest++
+		}
+	}
 	n := 1 + p.rest
 	if !p.clear {
 		r.hidden("its options are not understood")
 		r.guess(r.words[n:])
+	}
+	for _, o := range p.options {
+		if text := o.value.Prefix(); r.name == "strace" && o.name == "-o" && strings.HasPrefix(text, "|") {
+			r.code(cut(o.value, 1), POSIX, r.below())
+		}
 	}
 	for _, o := range p.options {
 		if slices.Contains(w.code, o.name) {
@@ -161,7 +175,7 @@ func (r *runner) wrapped(w wrapper) {
 		if w.always || p.has(w.shell...) {
 			r.startShell()
 		}
-	case w.joined:
+	case w.joined || p.has(w.joinedIf...):
 		r.self().Own = n
 		r.joinedCode(r.words[n:], r.below())
 	default:
@@ -188,6 +202,7 @@ func (r *runner) takeAssignments(n int) int {
 }
 
 func (r *runner) startShell() {
+	r.self().Input = true
 	switch r.at.input.kind {
 	case inherited:
 		r.self().Shell = true
@@ -238,10 +253,13 @@ func (r *runner) shell() {
 			name, value, attached := strings.Cut(text, "=")
 			switch name {
 			case "--rcfile", "--init-file":
+				r.self().Extra = true
 				r.foreign(InFile, "it reads commands from a file at its start")
 				if !attached {
 					i++
 				}
+			case "--login", "--interactive", "--debugger":
+				r.self().Extra = true
 			case "--command", "--init-command": // fish
 				if attached {
 					r.code(Text(value), r.shellDialect(), r.below())
@@ -261,6 +279,9 @@ func (r *runner) shell() {
 		if text[0] == '-' && strings.Contains(text, "s") {
 			fromInput = true
 		}
+		if text[0] == '-' && strings.ContainsAny(text, "il") { // it reads the user's files first
+			r.self().Extra = true
+		}
 		last := text[len(text)-1]
 		if r.name != "fish" { // each o of a bundle takes a word: -oc errexit CODE
 			i += strings.Count(text, "o") + strings.Count(text, "O")
@@ -276,6 +297,9 @@ func (r *runner) shell() {
 		at := r.below()
 		at.outside = false
 		r.code(r.words[i], r.shellDialect(), at)
+		if fromInput && r.shellDialect() == POSIX { // dash goes on with its input
+			r.startShell()
+		}
 	case hasCode:
 	case i < len(r.words) && !fromInput:
 		if text, _ := r.words[i].Known(); text == "/dev/stdin" || text == "/dev/fd/0" || text == "/proc/self/fd/0" {

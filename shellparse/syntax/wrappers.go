@@ -44,6 +44,14 @@ var wrappers = map[string]wrapper{
 	"prlimit":   {grammar: grammar{short: "c::d::e::f::i::l::m::n::q::r::s::t::u::v::x::y::ho:p:V", long: []string{"pid=", "nofile=", "nproc=", "core=", "as=", "cpu=", "data=", "fsize=", "stack=", "rss=", "memlock=", "output=", "raw", "noheadings", "verbose"}}, noRun: []string{"-p", "--pid"}},
 	"cpulimit":  {grammar: grammar{short: "l:fkbimsvzp:e:P:"}},
 	"catchsegv": {}, "fakeroot": {grammar: grammar{short: "hvul:s:i:b:", long: []string{"lib=", "faked=", "unknown-is-real"}}},
+	"valgrind":         {dashes: true},
+	"eatmydata":        {},
+	"firejail":         {dashes: true, always: true},
+	"runcon":           {grammar: grammar{short: "ct:u:r:l:", long: []string{"compute", "type=", "user=", "role=", "range="}}},
+	"numactl":          {grammar: grammar{short: "asHi:N:C:p:m:lL:o:w:", long: []string{"all", "show", "hardware", "interleave=", "cpunodebind=", "physcpubind=", "preferred=", "membind=", "localalloc", "balancing", "preferred-many="}}},
+	"s6-setuidgid":     {operands: 1},
+	"s6-envdir":        {operands: 1},
+	"entr":             {grammar: grammar{short: "acdnprsxz"}, joinedIf: []string{"-s"}},
 	"unbuffer":         {grammar: grammar{short: "p"}},
 	"dumb-init":        {grammar: grammar{short: "chvVr:", long: []string{"single-child", "verbose", "rewrite="}}},
 	"tini":             {grammar: grammar{short: "gswvhp:e:l"}},
@@ -53,7 +61,6 @@ var wrappers = map[string]wrapper{
 	"softlimit":        {grammar: grammar{short: "a:c:d:f:l:m:o:p:r:s:t:"}},
 	"envdir":           {operands: 1},
 	"setuidgid":        {operands: 1},
-	"capsh":            {grammar: grammar{long: []string{"drop=", "user=", "uid=", "gid=", "caps=", "inh=", "secbits=", "print"}}},
 	"proot":            {grammar: grammar{short: "0r:b:w:q:k:R:S:v:"}, always: true},
 	"bwrap":            {grammar: grammar{long: []string{"unshare-all", "share-net", "die-with-parent", "proc=", "dev=", "tmpfs=", "chdir=", "new-session"}}, always: true},
 	"systemd-run":      {grammar: grammar{short: "GPtdqrSH:M:p:u:E:", long: []string{"scope", "user", "system", "unit=", "property=", "pty", "pipe", "wait", "quiet", "collect", "slice=", "uid=", "gid=", "shell"}}, shell: []string{"-S", "--shell"}},
@@ -107,6 +114,18 @@ func (r *runner) method() func() {
 		return r.multicall
 	case "parallel":
 		return r.parallel
+	case "capsh":
+		return r.capsh
+	case "start-stop-daemon":
+		return r.startDaemon
+	case "perf":
+		return r.perf
+	case "socat":
+		return r.socat
+	case "enable":
+		return r.enable
+	case "fc":
+		return r.fc
 	case "gdb":
 		return r.gdb
 	case "sed", "gsed":
@@ -115,6 +134,8 @@ func (r *runner) method() func() {
 		return r.editor
 	case "awk", "gawk", "mawk", "nawk":
 		return r.awk
+	case "ip":
+		return r.ip
 	case "hash":
 		return r.hash
 	case "complete", "compgen":
@@ -151,8 +172,6 @@ func (r *runner) method() func() {
 		return r.copier
 	case "sudoedit":
 		return r.sudoEdit
-	case "tar", "gtar":
-		return r.tar
 	case "emulate":
 		return r.emulate
 	case "argparse":
@@ -164,7 +183,7 @@ func (r *runner) method() func() {
 	if r.name == "set" {
 		return r.set
 	}
-	if codeOptions[r.name] != nil || carried[r.name] != nil {
+	if _, ok := codeOptions[r.name]; ok {
 		return r.codeInOptions
 	}
 	if w, ok := wrappers[r.name]; ok {

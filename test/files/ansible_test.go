@@ -118,6 +118,7 @@ func TestAnsible(t *testing.T) {
 			})
 		}
 	})
+	t.Run("under the documented roles", func(t *testing.T) { w.underDocumentedRoles(t, tree) })
 	t.Run("without python", func(t *testing.T) {
 		out := w.ansible(t, "smart", "False", "ansible", "-i", w.path("hosts"), "bare", "-m", "raw", "-a", "busybox | head -1")
 		if !strings.Contains(out, "BusyBox v") {
@@ -128,6 +129,66 @@ func TestAnsible(t *testing.T) {
 			t.Error(out)
 		}
 	})
+}
+
+// robotPlaybook is what Ansible does every day, under a role that permits Ansible and no shell.
+const robotPlaybook = `
+- hosts: robots
+  gather_facts: false
+  tasks:
+    - ping:
+    - file: {path: /tmp/robot, state: directory}
+    - copy: {src: SRC, dest: /tmp/robot/copied}
+    - lineinfile: {path: /tmp/robot/lines, line: "a line", create: true}
+    - command: cat /tmp/robot/lines
+      register: lines
+    - shell: id -un | tr a-z A-Z
+      register: user
+    - assert: {that: 'lines.stdout == "a line" and user.stdout == "DEV"'}
+    - fetch: {src: /tmp/robot/copied, dest: FETCHED, flat: true}
+`
+
+// underDocumentedRoles has Ansible and rsync work under the roles that the documentation gives for them, and nothing else.
+func (w *world) underDocumentedRoles(t *testing.T, tree string) {
+	inventory := w.file(t, "robots", "[robots]\np0 ansible_user=robot+p0\n[all:vars]\nansible_ssh_private_key_file="+w.path("id")+"\nansible_python_interpreter=/usr/bin/python3\nansible_host="+w.at+"\nansible_port="+w.port+"\n")
+	play := w.file(t, "robot.yaml", strings.NewReplacer("SRC", tree+"/script", "FETCHED", w.path("robot-fetched")).Replace(robotPlaybook))
+	out := w.ansible(t, "smart", "False", "ansible-playbook", "-i", inventory, play)
+	if !strings.Contains(out, "ok=8") || !strings.Contains(out, "failed=0") || strings.Contains(out, "WARNING") {
+		t.Error(out)
+	}
+	w.ok(t, "", "cmp", tree+"/script", w.path("robot-fetched"))
+	far := "syncer+p0@" + w.at + ":/data"
+	for _, args := range [][]string{
+		{"-a", "--delete", "--compress", "--partial", tree + "/", far}, {"-av", "--checksum", "--numeric-ids", far + "/", w.path("synced")},
+		{"--delay-updates", "-F", "--compress", "--archive", "--out-format=<<CHANGED>>%i %n%L", tree + "/", far},
+	} {
+		if out, code := w.rsync(t, args...); code != 0 {
+			t.Errorf("rsync %q: %d %s", args, code, out)
+		}
+	}
+	same(t, "rsync up and down", tree, w.path("synced"))
+	for _, args := range [][]string{{"-a", tree + "/", "syncer+p0@" + w.at + ":/tmp/x"}, {"-a", "--remove-source-files", far + "/", w.path("stolen")}, {"-a", "-M--log-file=/data/log", tree + "/", far}, {"-as", tree + "/", far}} {
+		if out, code := w.rsync(t, args...); code == 0 || !strings.Contains(out, "bastion: denied") {
+			t.Errorf("rsync %q: %d %s", args, code, out)
+		}
+	}
+	for _, account := range []string{"robot", "syncer"} {
+		ssh := func(stdin string, args ...string) (string, int) {
+			return w.run(t, stdin, "ssh", append(w.options(args[:len(args)-1]...), account+"+p0@"+w.at, args[len(args)-1])...)
+		}
+		for _, command := range []string{"id", "bash", "sh -i", "/bin/sh -c id", "/bin/sh -c -s 'echo x'", "python3", "rsync --server --daemon --config=/data/e.conf ."} {
+			if out, code := ssh("id\nexit\n", command); code == 0 || strings.Contains(out, "uid=") {
+				t.Errorf("%s: ssh %q: %d %s", account, command, code, out)
+			}
+		}
+		// A login shell opens, and runs nothing.
+		for _, terminal := range []string{"-T", "-tt"} {
+			out, _ := w.run(t, "id\nexit\n", "ssh", append(w.options(terminal), account+"+p0@"+w.at)...)
+			if strings.Contains(out, "uid=") || !strings.Contains(out, "no rule allows it") {
+				t.Errorf("%s: a shell with %s: %s", account, terminal, out)
+			}
+		}
+	}
 }
 
 // ansible runs an Ansible program with ControlPersist on and nothing else changed but what the test is about.

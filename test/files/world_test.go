@@ -52,12 +52,39 @@ accounts:
   - {name: dev, keys: ["KEY"], roles: [dev]}
   - {name: mover, keys: ["KEY"], roles: [mover]}
   - {name: nofiles, keys: ["KEY"], roles: [nofiles]}
+  - {name: robot, keys: ["KEY"], roles: [robot]}
+  - {name: syncer, keys: ["KEY"], roles: [syncer]}
 roles:
   all: {recording: "off", targets: [{namespaces: ["*"]}], files: ` + everything + `}
   dev: {recording: "off", targets: [{namespaces: ["*"]}], user: dev, files: ` + everything + `}
   mover: {recording: "off", targets: [{namespaces: ["*"]}], files: {upload: [{paths: ["/tmp/in/**"], maxSize: 1MiB}], download: [{paths: ["/tmp/out/**"]}]}}
   nofiles: {recording: "off", targets: [{namespaces: ["*"]}]}
+  robot:
+    recording: "off"
+    targets: [{namespaces: ["*"]}]
+    user: dev
+    files: ` + everything + `
+    commands:
+ANSIBLE
+  syncer:
+    recording: "off"
+    targets: [{namespaces: ["*"]}]
+    commands:
+RSYNC
 `
+
+// documented is the commands section of a role as docs/commands.md shows it.
+func documented(t testing.TB, role string) string {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/commands.md")
+	must(t, err)
+	_, after, ok := strings.Cut(string(text), "<!-- role: "+role+" -->\n```yaml\ncommands:\n")
+	section, _, closed := strings.Cut(after, "\n```")
+	if !ok || !closed {
+		t.Fatalf("docs/commands.md has no role %s", role)
+	}
+	return "    " + strings.ReplaceAll(section, "\n", "\n    ")
+}
 
 // world is a bastion, an agent and some pods.
 type world struct {
@@ -233,7 +260,7 @@ func (w *world) login(t testing.TB) {
 	must(t, err)
 	public := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(w.key.PublicKey())))
 	must(t, os.WriteFile(w.path("id.pub"), []byte(public+"\n"), 0o600))
-	must(t, os.WriteFile(w.path("roles.yaml"), []byte(strings.ReplaceAll(rolesText, "KEY", public)), 0o600))
+	must(t, os.WriteFile(w.path("roles.yaml"), []byte(strings.NewReplacer("KEY", public, "ANSIBLE", documented(t, "ansible"), "RSYNC", documented(t, "rsync")).Replace(rolesText)), 0o600))
 }
 
 // options are those of ssh and its kin.

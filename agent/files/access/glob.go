@@ -16,11 +16,9 @@ const maxMatches = 100_000
 
 // Glob finds what a shell's pattern stands for: *, ? and [ ] within one name, where \ quotes. Names with a dot before
 // them must be asked for. A pattern without such characters stands for itself, whether it is there or not; one that
-// matches nothing is an error. A ~ at the start is the home.
+// matches nothing is an error. A ~ at the start is the home, ~user that of a user whom the container knows.
 func (f *Files) Glob(pattern string) ([]string, error) {
-	if pattern == "~" || strings.HasPrefix(pattern, "~/") {
-		pattern = escape(strings.TrimRight(f.home, "/")) + strings.TrimPrefix(pattern, "~")
-	}
+	pattern = f.tilde(pattern)
 	if !magic(pattern) {
 		return []string{unescape(pattern)}, nil
 	}
@@ -49,6 +47,24 @@ func (f *Files) Glob(pattern string) ([]string, error) {
 		return nil, unix.ENOENT
 	}
 	return found, nil
+}
+
+func (f *Files) tilde(pattern string) string {
+	rest, ok := strings.CutPrefix(pattern, "~")
+	if !ok {
+		return pattern
+	}
+	user, _, _ := strings.Cut(rest, "/")
+	home := f.home
+	if user != "" {
+		if home, ok = f.NamesOnce()().Home(user); !ok {
+			return pattern // as with a shell
+		}
+	}
+	if home = escape(strings.TrimRight(home, "/")) + rest[len(user):]; home == "" {
+		return "/"
+	}
+	return home
 }
 
 // expand finds the names in a directory that one part of a pattern matches.
@@ -141,7 +157,7 @@ func (f *Files) One(pattern string) (string, error) {
 	names, err := f.Glob(pattern)
 	switch {
 	case errors.Is(err, unix.ENOENT):
-		return unescape(pattern), nil
+		return unescape(f.tilde(pattern)), nil
 	case err != nil:
 		return "", err
 	case len(names) != 1:
