@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/podbastion/podbastion/shellparse/syntax"
@@ -12,14 +14,60 @@ func (r *rule) flags(s *subject) answer {
 		return yes
 	}
 	o := optionsOf(s.name.base)
-	words := s.words[1:]
+	words, flags := s.words[1:], r.Flags
 	if r.permits() {
 		words = s.words[1:max(1, s.own)]
-		return is(o.onlyFlags(words, r.Flags) && (len(words) > 0 || !s.cmd.Interpreter))
+	}
+	switch s.name.base {
+	case "git":
+		o.force(words)
+	case "tar":
+		words, flags = dashed(words), extracts(flags)
+	}
+	if r.permits() {
+		return is(o.onlyFlags(words, flags) && (len(words) > 0 || !s.cmd.Interpreter))
 	}
 	out := yes
-	for _, f := range r.Flags {
+	for _, f := range flags {
 		out = min(out, o.hasFlag(words, f))
+	}
+	return out
+}
+
+// force: -f is --force to all of git's commands but those that take a file there.
+func (o *options) force(words []syntax.Word) {
+	for _, w := range words {
+		if t, _ := w.Known(); t == "config" || t == "grep" {
+			return
+		}
+	}
+	o.longs = maps.Clone(o.longs)
+	if o.longs == nil {
+		o.longs = make(map[byte]string)
+	}
+	o.longs['f'] = "--force"
+}
+
+// dashed gives tar's first word the dash that it may lack, and its --get the usual name.
+func dashed(words []syntax.Word) []syntax.Word {
+	out := slices.Clone(words)
+	for i, w := range out {
+		switch t, known := w.Known(); {
+		case known && t == "--get":
+			out[i] = syntax.Text("--extract")
+		case i == 0 && known && t != "" && t[0] != '-':
+			out[i] = syntax.Text("-" + t)
+		}
+	}
+	return out
+}
+
+func extracts(flags []string) []string {
+	out := slices.Clone(flags)
+	for i, f := range out {
+		if f == "--get" {
+			out[i] = "--extract"
+		}
 	}
 	return out
 }
@@ -42,6 +90,9 @@ func (o options) hasFlag(words []syntax.Word, flag string) answer {
 
 func (o options) hasOne(words []syntax.Word, flag, whole string) answer {
 	long := o.long(flag)
+	if strings.HasPrefix(flag, "--") {
+		long = flag
+	}
 	out := no
 	for _, w := range words {
 		text, known := w.Known()

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"path"
 	"slices"
 	"strings"
@@ -41,7 +42,7 @@ func (j *judge) command(c *syntax.Command) {
 	case len(c.Words) > 0:
 		covering = j.words(c)
 	case c.Code != "":
-		j.add(j.undecided(Node{Text: c.String(), Via: c.Via, Function: c.Function}, c.Code))
+		j.add(j.undecided(Node{Text: cmp.Or(c.String(), "…"), Via: c.Via, Function: c.Function}, c.Code))
 	}
 	for _, a := range c.Assigns {
 		if strings.Contains(a.Name, hook) {
@@ -58,7 +59,20 @@ func (j *judge) command(c *syntax.Command) {
 	for _, r := range c.Redirects {
 		j.redirect(c, r, covering)
 	}
-	j.shell = j.shell || c.Shell
+	if c.Shell {
+		j.starts(c)
+	}
+}
+
+// starts notes which shell reads what comes next. What it is by the text of several, or of none, is read as sh's,
+// which may be any.
+func (j *judge) starts(c *syntax.Command) {
+	name, _ := c.Program()
+	name = path.Base(name)
+	if _, ok := syntax.DialectOf(name); !ok || j.shell != "" && j.shell != name {
+		name = "sh"
+	}
+	j.shell = name
 }
 
 func (j *judge) subject(c *syntax.Command) *subject {
@@ -316,7 +330,7 @@ const maxNodes = 10_000
 // assignment judges a variable that decides which programs run or what they do. It is held against the rules as the
 // program NAME= with the value as its argument.
 func (j *judge) assignment(c *syntax.Command, a syntax.Assignment) {
-	if a.Name != "" && !steers(a.Name) || plainPrompt(a) {
+	if a.Name != "" && !steers(a.Name) && !miscounts(a) || plainPrompt(a) {
 		return
 	}
 	program := a.Name + "="
@@ -331,6 +345,8 @@ func (j *judge) assignment(c *syntax.Command, a syntax.Assignment) {
 		n = ruled(n, r)
 	case a.Name == "":
 		n = j.undecided(n, "which variable it sets only shows at run time")
+	case j.mode == auth.Denylist && carries(a.Name):
+		n = j.undecided(n, a.Name+" holds commands, or names a file of them")
 	case j.mode == auth.Denylist:
 		n.Action, n.Reason = auth.Allow, "no rule matches"
 	default:
@@ -339,10 +355,28 @@ func (j *judge) assignment(c *syntax.Command, a syntax.Assignment) {
 	j.add(j.weigh(n, maybe))
 }
 
+// carries says whether a variable holds code that some program runs and that is not read here.
+func carries(name string) bool {
+	switch name {
+	case "BASH_ENV", "ENV", "EXINIT", "MAKEFLAGS", "VIMINIT":
+		return true
+	}
+	return strings.HasPrefix(name, "GIT_CONFIG")
+}
+
+// miscounts says whether an assignment gives a variable something else than a number that shells' arithmetic takes for one.
+func miscounts(a syntax.Assignment) bool {
+	if !syntax.Number(a.Name) {
+		return false
+	}
+	text, known := a.Value.Known()
+	return !known || !syntax.IsNumber(text)
+}
+
 // plainPrompt says whether an assignment sets a prompt that runs nothing when it is shown.
 func plainPrompt(a syntax.Assignment) bool {
 	text, known := a.Value.Known()
-	isPrompt := len(a.Name) == 3 && strings.HasPrefix(a.Name, "PS")
+	isPrompt := a.Name != "" && (len(a.Name) == 3 && strings.HasPrefix(a.Name, "PS") || a.Name != "PROMPT_COMMAND" && strings.Contains(a.Name, "PROMPT") || strings.HasPrefix(a.Name, "RPS"))
 	return isPrompt && known && !strings.Contains(text, "`") && !strings.Contains(text, "$(") && !strings.Contains(text, "${")
 }
 
@@ -360,7 +394,7 @@ func (j *judge) redirect(c *syntax.Command, r syntax.Redirect, covering *rule) {
 	if harmless(r.File) {
 		return
 	}
-	if !r.Write && len(c.Words) > 0 {
+	if !r.Write && len(c.Words) > 0 && (covering != nil || j.mode == auth.Denylist || !free(c)) {
 		return // read by the command, among whose paths it counts
 	}
 	op := "<"

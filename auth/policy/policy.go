@@ -67,7 +67,9 @@ type Verdict struct {
 	Needs      []string // paths whose size would change the verdict; until it is known they count as too large
 	// StartsShell says that the line starts a shell that reads further commands from the session.
 	StartsShell bool
+	Shell       string              // with StartsShell: its name, "sh" where the line does not tell which one
 	Defines     []syntax.Definition // names that the line defines, to be kept in Facts.Defined once it has run
+	Strays      bool                // it sets HOME or PWD, so that Facts.Home is not known once it has run
 	Err         error               // why the text could not be taken apart
 	// Incomplete says that nothing of the command runs yet, since the shell will ask for more of it.
 	Incomplete bool
@@ -142,7 +144,12 @@ func (p *Policy) Decide(line Line, facts Facts) (v Verdict) {
 	if line.Before != "" {
 		text = line.Before + "\n" + text
 	}
-	script, err := syntax.Parse(text, dialect)
+	session := func(name string) bool {
+		_, ok := facts.Defined[name]
+		_, any := facts.Defined[""]
+		return ok || any
+	}
+	script, err := syntax.ParseIn(text, dialect, session)
 	incomplete := errors.Is(err, syntax.ErrIncomplete) && line.Continues && !line.Exec
 	if err != nil && (script == nil || p.mode == auth.Allowlist && !incomplete) {
 		return p.unsure("the line cannot be taken apart: "+strings.TrimPrefix(err.Error(), "syntax: "), err)
@@ -151,11 +158,12 @@ func (p *Policy) Decide(line Line, facts Facts) (v Verdict) {
 	j.script(script)
 	if err != nil && !incomplete && line.Before != "" {
 		// The lines before it may not have been what they seemed: then this one stands alone.
-		if alone, err := syntax.Parse(line.Text, dialect); err == nil {
+		if alone, err := syntax.ParseIn(line.Text, dialect, session); err == nil {
 			j.script(alone)
 		}
 	}
 	v = j.verdict()
+	v.Strays = script.Strays
 	v.Err, v.Incomplete = err, incomplete
 	if err != nil && !incomplete && v.Action != auth.Deny {
 		u := p.unsure("the line cannot be taken apart: "+strings.TrimPrefix(err.Error(), "syntax: "), err)
@@ -207,7 +215,7 @@ type judge struct {
 	calls   []string            // of aliases and functions, that are being looked into
 	nodes   []Node
 	needs   []string
-	shell   bool
+	shell   string // that the line starts, to read further commands
 	sure    bool
 }
 
@@ -243,7 +251,7 @@ func (j *judge) undecided(n Node, why string) Node {
 
 // verdict puts the nodes together: the worst of them counts, the first where several are as bad.
 func (j *judge) verdict() Verdict {
-	v := Verdict{Action: auth.Allow, Nodes: j.nodes, Needs: j.needs, StartsShell: j.shell, Defines: j.lasting()}
+	v := Verdict{Action: auth.Allow, Nodes: j.nodes, Needs: j.needs, StartsShell: j.shell != "", Shell: j.shell, Defines: j.lasting()}
 	worst := -1
 	for i, n := range j.nodes {
 		if worst < 0 || severity(n.Action) > severity(j.nodes[worst].Action) {

@@ -33,6 +33,13 @@ rules: [{id: x, action: deny, programs: [rm], flags: [-rf]}]`, facts, []test{{"r
 		{"a long flag in a rule", `
 mode: denylist
 rules: [{id: x, action: deny, programs: [chmod, git], flags: [--recursive, --force]}, {id: y, action: deny, programs: [git], flags: [--force]}]`, facts, []test{{"chmod -R 7 a", a}, {"chmod -Rf 7 a", a}, {"git push --force", d}, {"git push --forc", d}, {"git push --force=x", d}, {"git push --follow-tags", a}}},
+		{"flags of git and tar", `
+mode: denylist
+rules: [{id: x, action: deny, programs: [git], flags: [--force]}, {id: y, action: deny, programs: [tar], flags: [-x]}]`, facts, []test{{"git push -f", d}, {"git push --force", d}, {"git push -uf a b", d}, {"git push a", a}, {"git config -f x a.b", a}, {"git grep -f x", a},
+			{"tar xf a", d}, {"tar zxf a", d}, {"tar -xf a", d}, {"tar --extract -f a", d}, {"tar --get -f a", d}, {"tar tf a", a}, {"tar cf x a", a}, {"tar -tf x", a}}},
+		{"flags that permit tar", `
+mode: allowlist
+rules: [{id: x, action: allow, programs: [tar], flags: [-t, -f, -z]}]`, facts, []test{{"tar tf a", a}, {"tar tzf a", a}, {"tar -tf a", a}, {"tar xf a", d}, {"tar --list --file a", a}}},
 		{"flags of programs that do not bundle", `
 mode: denylist
 rules: [{id: x, action: deny, programs: [find], flags: [-delete]}]`, facts, []test{{"find . -delete", d}, {"find . -name x -delete", d}, {"find . -depth", a}, {"find . -name -d", a}}},
@@ -124,6 +131,15 @@ rules: [{id: x, action: allow, programs: [ls]}]`, facts, []test{{"cd /x", a}, {"
 		{"redirections", `
 mode: allowlist
 rules: [{id: x, action: allow, programs: [ls, cat]}, {id: y, action: allow, programs: [">"], paths: ["/tmp/**"]}, {id: z, action: allow, programs: ["<"], paths: ["/tmp/in"]}]`, facts, []test{{"ls > /tmp/x", a}, {"ls >> /tmp/x 2>&1", a}, {"ls > /tmp/../etc/x", d}, {"ls > x", d}, {"ls > $x", d}, {"ls >| /tmp/x", a}, {"ls &> /etc/x", d}, {"ls >& /etc/x", d}, {"cat < /etc/x", a}, {"< /tmp/in", a}, {"< /etc/x", d}, {"> /tmp/x", a}, {"cat <> /etc/x", d}, {"{ ls; cat x; } > /etc/x", d}, {"ls > /dev/null", a}, {"cat > /dev/tcp/1.2.3.4/80", d}, {"(ls) 2> /etc/x", d}, {"x=$(</etc/x)", d}, {"cat x | tee /etc/y", d}}},
+		{"directories that the line changes", `
+mode: allowlist
+rules: [{id: x, action: allow, programs: [cat, ls], paths: ["/tmp/**", "/srv/**", "/home/u/**"]}, {id: y, action: allow, programs: [echo, eval]}, {id: z, action: allow, programs: ["<"], paths: ["/tmp/**"]}]`, facts, []test{
+			{"HOME=/etc; cat ~/passwd", d}, {"export HOME=/etc; cat ~/passwd", d}, {"read HOME <<< /etc; cat ~/passwd", d}, {"for HOME in /etc; do cat ~/passwd; done", d}, {"HOME=/etc; cd && cat passwd", d}, {"for i in 1 2; do cat ~/passwd; HOME=/etc; done", d},
+			{"PWD=/etc; cat $PWD/passwd", d}, {"f() { cd /; }; cd /tmp && f && cat etc/passwd", d}, {"cd /tmp && eval 'cd /' && cat etc/passwd", d}, {"cat ~/x", a}, {"echo $HOME; cat ~/x", a}, {"H=/etc; cat ~/x", a}, {"cd /tmp && cat x", a}, {"f() { ls /tmp; }; f; cat /tmp/x", a},
+			{`read x < /etc/shadow; echo "$x"`, d}, {"exec < /etc/shadow; cat", d}, {"exec 3</etc/shadow; cat <&3", d}, {"read x < /tmp/x", a}, {"exec 3</tmp/x", a}, {"while read l; do echo $l; done < /tmp/x", a}, {"while read l; do echo $l; done < /etc/x", d}}},
+		{"files that sudo edits", `
+mode: denylist
+rules: [{id: x, action: deny, programs: [">"], paths: ["/etc/**"]}]`, facts, []test{{"sudo -e /etc/x", d}, {"sudo -u root --edit /etc/x", d}, {"sudoedit /etc/x", d}, {"sudo -e /tmp/x", a}, {"sudo ls /etc/x", a}}},
 		{"where the home is", `
 mode: allowlist
 rules: [{id: x, action: allow, programs: [cat], paths: ["/home/u/**"]}, {id: y, action: allow, programs: ["HOME="], arguments: [/home/u]}]`, facts, []test{{"cat ~/x", a}, {"HOME=/etc; cat ~/x", d}, {"HOME=/etc cat ~/x", d}, {"export HOME=/etc; cat ~/x", d}, {"HOME=/home/u; cat ~/x", d}, {"HOME=/home/u", a}, {"XDG_CONFIG_HOME=/tmp cat ~/x", d}}},

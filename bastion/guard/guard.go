@@ -53,6 +53,8 @@ type Verdict struct {
 	Reason     string // why, where no rule says it
 	Sure       bool   // of what would run
 	Incomplete bool   // the shell goes on reading: nothing of it runs yet
+	Strays     bool   // it sets HOME or PWD
+	Shell      string // with StartsShell: which one
 	Replaces   bool   // what runs may take the shell's place or be a shell itself
 	// StartsShell says that a shell is started that reads commands from the session.
 	StartsShell bool

@@ -23,6 +23,7 @@ type Judge struct {
 
 	mu      sync.Mutex
 	defined map[string]syntax.Definition
+	strayed bool // a line has set HOME, so that what ~ means is not known any more
 }
 
 // Decide judges a command. Without a trustworthy line nothing is permitted for want of evidence: what only seems
@@ -55,6 +56,9 @@ func (j *Judge) judge(ctx context.Context, l policy.Line, dir string) policy.Ver
 	rules := j.Rules()
 	j.mu.Lock()
 	facts := policy.Facts{Dir: dir, Home: j.Home, Defined: maps.Clone(j.defined)}
+	if j.strayed {
+		facts.Home = ""
+	}
 	j.mu.Unlock()
 	v := rules.Decide(l, facts)
 	for range 4 { // a size may bring up the next rule, which needs another
@@ -77,7 +81,7 @@ var takesOver = regexp.MustCompile(`\b(exec|source|eval|enable|builtin|command)\
 func verdict(text string, v policy.Verdict) Verdict {
 	return Verdict{
 		Action: v.Action, Rule: v.Rule, Message: v.Message, Reason: v.Reason, Sure: v.Confidence == policy.High,
-		Incomplete: v.Incomplete, StartsShell: v.StartsShell, Replaces: v.StartsShell || takesOver.MatchString(text), Defines: v.Defines,
+		Incomplete: v.Incomplete, StartsShell: v.StartsShell, Shell: v.Shell, Strays: v.Strays, Replaces: v.StartsShell || takesOver.MatchString(text), Defines: v.Defines,
 	}
 }
 
@@ -88,6 +92,7 @@ func (j *Judge) Ran(v Verdict) {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.strayed = j.strayed || v.Strays
 	if j.defined == nil {
 		j.defined = map[string]syntax.Definition{}
 	}

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/podbastion/podbastion/auth"
+	"github.com/podbastion/podbastion/auth/policy"
 )
 
 // A line that is not certain is denied when either reading of it would be, and else only warned of.
@@ -26,5 +27,23 @@ func TestEitherReadingDenies(t *testing.T) {
 		if v.Action != tt.want || tt.want == auth.Deny && v.Rule != tt.rule || v.Sure && tt.c.Unsure {
 			t.Errorf("%s: %+v, want %s by %q", tt.name, v, tt.want, tt.rule)
 		}
+	}
+}
+
+// What ~ means is not known any more once a line has set HOME.
+func TestHomeThatMoved(t *testing.T) {
+	etc, err := auth.ParsePathGlob("/etc/**")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := policy.Compile(&auth.Commands{Mode: auth.Denylist, Rules: []auth.Rule{{ID: "etc", Action: auth.Deny, Paths: []auth.PathGlob{etc}, FileLargerThan: -1}}})
+	j := &Judge{Home: "/home/u", Rules: func() *policy.Policy { return p }}
+	cat := Command{Line: "cat ~/passwd", Shell: "bash"}
+	if v := j.Decide(t.Context(), cat); v.Action != auth.Allow {
+		t.Fatalf("before: %s", v.Action)
+	}
+	j.Ran(j.Decide(t.Context(), Command{Line: "HOME=/etc", Shell: "bash"}))
+	if v := j.Decide(t.Context(), cat); v.Action == auth.Allow {
+		t.Errorf("after HOME=/etc %q gets %s", cat.Line, v.Action)
 	}
 }

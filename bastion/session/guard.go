@@ -75,7 +75,7 @@ func (r *run) commands(ctx context.Context, l *live, f bridge.Facts, shell strin
 		r.say(guard.Warning(v))
 	}
 	if v.StartsShell {
-		c.shell = "bash" // which one it is the node tells, where there is a terminal
+		c.shell = v.Shell // the node tells more, where there is a terminal
 	}
 	return c, nil
 }

@@ -23,10 +23,10 @@ func (r *runner) eval() {
 }
 
 func (r *runner) source() {
-	if len(r.words) < 2 {
+	if len(r.words) < 2 && r.dialect != Fish {
 		return
 	}
-	if t, _ := r.words[1].Known(); t == "/dev/stdin" {
+	if t, _ := r.words[min(1, len(r.words)-1)].Known(); t == "/dev/stdin" || r.dialect == Fish && (len(r.words) < 2 || t == "-") {
 		r.startShell()
 		r.self().Shell = false
 		if r.at.input.kind == inherited {
@@ -94,6 +94,18 @@ func (r *runner) alias() {
 }
 
 func (r *runner) hash() {
+	if r.dialect == Zsh {
+		for _, w := range r.words[1:] { // hash NAME=PROGRAM
+			name, target, ok := strings.Cut(w.Prefix(), "=")
+			if _, known := w.Known(); !known {
+				r.hidden("what it names is only known at run time")
+			}
+			if ok {
+				r.define(Definition{Name: name, Alias: true, Code: target}, r.at)
+				r.runWords([]Word{Text(target), unknown("…")}, r.below())
+			}
+		}
+	}
 	g := grammar{short: "lrdtp:"}
 	p := g.parse(r.words[1:])
 	if target, ok := p.value("-p"); ok || !p.clear {
@@ -168,13 +180,98 @@ func (r *runner) getopts() {
 
 // assignedName notes that a variable is set to what only shows at run time.
 func (r *runner) assignedName(w Word) {
+	r.named(w, r.at)
 	name, _ := w.Known()
 	name, _, _ = strings.Cut(name, "[")
+	r.spoil(name)
+	r.sets(name)
 	r.self().Assigns = append(r.self().Assigns, Assignment{Name: name, Value: unknown("…")})
 }
 
 func (r *runner) declareLike() {
-	r.declared(r.self())
+	cmd := *r.self() // its address moves
+	r.declared(&cmd, r.at)
+	*r.self() = cmd
+}
+
+// let takes its operands for arithmetic.
+func (r *runner) let() {
+	for _, w := range r.words[1:] {
+		r.evaluates(w)
+	}
+}
+
+// evaluates judges an operand that the builtin takes for arithmetic.
+func (r *runner) evaluates(w Word) {
+	if text, known := w.Known(); known {
+		r.expression(text, r.at)
+		return
+	}
+	for _, p := range w.Pieces {
+		name, variable := strings.CutPrefix(p.Text, "$")
+		if p.Kind == Literal && !digits(p.Text) || p.Kind != Literal && !(variable && r.counts(name, &r.at)) {
+			r.hidden(openArithmetic)
+			return
+		}
+	}
+}
+
+// counted are builtins that take an operand for arithmetic, in zsh and the kinds of ksh.
+func (r *runner) counted() {
+	if r.dialect != Zsh && r.dialect != Mksh {
+		return
+	}
+	for _, w := range r.words[1:] {
+		if t, _ := w.Known(); r.name == "ulimit" && (t == "unlimited" || len(t) > 1 && t[0] == '-' && !strings.Contains(t, "[")) {
+			continue
+		}
+		r.evaluates(w)
+	}
+}
+
+// test: -v takes a variable's name, and the kinds of ksh compare expressions.
+func (r *runner) test() {
+	for i, w := range r.words {
+		switch t, _ := w.Known(); t {
+		case "-v", "-R":
+			if i+1 < len(r.words) {
+				r.named(r.words[i+1], r.at)
+			}
+		case "-eq", "-ne", "-lt", "-le", "-gt", "-ge":
+			if r.dialect == Mksh && i > 1 && i+1 < len(r.words) {
+				r.evaluates(r.words[i-1])
+				r.evaluates(r.words[i+1])
+			}
+		}
+	}
+}
+
+// wait: -p names the variable that gets the process's number.
+func (r *runner) wait() {
+	p := grammar{short: "fnp:"}.parse(r.words[1:])
+	if v, ok := p.value("-p"); ok {
+		r.assignedName(v)
+	}
+}
+
+// jobs: -x runs a command.
+func (r *runner) jobs() {
+	for i, w := range r.words {
+		if t, known := w.Known(); !known || t == "-x" {
+			r.inner(i + 1)
+			r.markShellOwn()
+			return
+		}
+	}
+}
+
+// set: -A NAME sets an array in zsh and the kinds of ksh.
+func (r *runner) set() {
+	if len(r.words) > 2 {
+		if t, _ := r.words[1].Known(); t == "-A" || t == "+A" {
+			r.assignedName(r.words[2])
+		}
+	}
 }
 
 func glued(a, b Word) Word {
@@ -198,6 +295,7 @@ func (r *runner) fishSet() {
 			r.value(name, text)
 		}
 	}
+	r.sets(name)
 	value := joined(r.words[i+1:])
 	r.self().Assigns = append(r.self().Assigns, Assignment{Name: name, Value: value})
 }
@@ -216,6 +314,10 @@ func (r *runner) markShellOwn() {
 func (r *runner) forget() {
 	for _, w := range r.words[1:] {
 		if name, ok := w.Known(); !ok || name != "" && name[0] != '-' {
+			if r.name == "unset" {
+				r.named(w, r.at)
+				r.spoil(name)
+			}
 			r.define(Definition{Name: name, Gone: true}, r.at)
 		}
 	}

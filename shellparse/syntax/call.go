@@ -15,6 +15,9 @@ func (w *walker) call(cmd *sh.CallExpr, redirs []*sh.Redirect, at *place) {
 		words = append(words, w.expand(a)...)
 	}
 	assigns := w.assignments(cmd.Assigns, *at, len(cmd.Args) == 0)
+	for _, a := range cmd.Assigns {
+		w.remember(a, at, len(cmd.Args) == 0)
+	}
 	redirects, in := w.redirects(redirs, *at)
 	inner := *at
 	if in.kind != inherited {
@@ -26,40 +29,127 @@ func (w *walker) call(cmd *sh.CallExpr, redirs []*sh.Redirect, at *place) {
 	w.suggest(words, inner)
 	at.moved = at.dirs
 	w.changeDir(words, at)
+	w.learnLocal(words, at)
+	if w.calls(words) {
+		at.dirs = []string{Anywhere}
+		at.moved, at.facts = at.dirs, nil
+	}
+}
+
+// learnLocal notes what local NAME=1 gives a variable, where the grammar does not know local.
+func (w *walker) learnLocal(words []Word, at *place) {
+	if len(words) == 0 {
+		return
+	}
+	if name, _ := words[0].Known(); name != "local" && name != "export" && name != "readonly" {
+		return
+	}
+	for _, word := range words[1:] {
+		text, _ := word.Known()
+		if name, value, ok := strings.Cut(text, "="); ok && sh.ValidName(name) && IsNumber(value) {
+			at.learn(name, false)
+		}
+	}
+}
+
+// calls says whether a command runs a function, an alias or other code in this shell, which may leave another
+// directory and other values behind.
+func (w *walker) calls(words []Word) bool {
+	if len(words) == 0 {
+		return false
+	}
+	name, known := words[0].Known()
+	switch name {
+	case "command", "builtin":
+		return w.calls(words[1:])
+	case "eval", "source", ".", "trap":
+		return true
+	}
+	if !known || w.session != nil && w.session(name) {
+		return true
+	}
+	return slices.ContainsFunc(w.script.Defines, func(d Definition) bool { return d.Name == name || d.Name == "" })
+}
+
+// sets notes that a variable is set which says where the shell is or whose it is.
+func (c *collector) sets(name string) {
+	switch name {
+	case "HOME", "PWD", "OLDPWD":
+		c.strays, c.script.Strays = true, true
+	}
 }
 
 // declare adds declare, export and their kin, which the grammar knows.
-func (w *walker) declare(cmd *sh.DeclClause, redirs []*sh.Redirect, at place) {
+func (w *walker) declare(cmd *sh.DeclClause, redirs []*sh.Redirect, at *place) {
 	c := Command{Words: []Word{Text(cmd.Variant.Value)}}
 	for _, a := range cmd.Args {
-		w.nested(a, at)
+		w.nested(a, *at)
 		if a.Naked && a.Name == nil {
 			c.Words = append(c.Words, w.expand(a.Value)...)
 			continue
 		}
 		if a.Naked {
 			c.Words = append(c.Words, Text(a.Name.Value))
+			if declares(c.Words, 'A') {
+				at.learn(a.Name.Value, true)
+			}
+			if a.Index != nil {
+				w.subscript(a.Name.Value, a.Index, at)
+			}
 			continue
 		}
-		c.Assigns = append(c.Assigns, w.assignment(a, at, true)...)
+		if declares(c.Words, 'A') {
+			at.learn(a.Name.Value, true)
+		}
+		c.Assigns = append(c.Assigns, w.assignment(a, *at, true)...)
+		w.remember(a, at, !declares(c.Words, 'A'))
 	}
-	c.Redirects, _ = w.redirects(redirs, at)
-	w.declared(&c)
+	c.Redirects, _ = w.redirects(redirs, *at)
+	w.declared(&c, *at)
 	c.Own = len(c.Words)
 	c.Source = w.source(cmd, redirs)
-	w.add(c, at)
-	w.evaluatedWords(c.Words, at)
+	w.add(c, *at)
+	w.evaluatedWords(c.Words, *at)
+}
+
+// declares says whether options among words name an attribute.
+func declares(words []Word, attribute byte) bool {
+	return slices.ContainsFunc(words[1:], func(w Word) bool {
+		p := w.Prefix()
+		return strings.HasPrefix(p, "-") && strings.IndexByte(p, attribute) > 0
+	})
 }
 
 // declared adds the assignments that only show at run time: export "$x" may be any.
-func (c *collector) declared(cmd *Command) {
+func (c *collector) declared(cmd *Command, at place) {
+	switch program, _ := cmd.Program(); {
+	case program == "export" || program == "readonly":
+	case program == "nameref" || program == "integer" || program == "float" || declares(cmd.Words, 'n') || declares(cmd.Words, 'i') ||
+		c.dialect != Bash && (declares(cmd.Words, 'E') || declares(cmd.Words, 'F')):
+		// From now on what is assigned to it is an expression, or a name.
+		cmd.Code = "what is assigned to such a variable is evaluated"
+	}
 	for _, word := range cmd.Words[1:] {
-		if word.HasUnknown() && !strings.HasPrefix(word.Prefix(), "-") {
+		if strings.HasPrefix(word.Prefix(), "-") {
+			continue
+		}
+		if word.HasUnknown() {
+			name, _, _ := strings.Cut(word.Prefix(), "=")
+			c.spoil(name)
+			c.sets(name)
+			c.named(Text(name), at)
 			cmd.Assigns = append(cmd.Assigns, Assignment{Value: word})
 			continue
 		}
-		if name, value, ok := strings.Cut(word.Prefix(), "="); ok {
-			cmd.Assigns = append(cmd.Assigns, Assignment{Name: strings.TrimSuffix(name, "+"), Value: Text(value)})
+		name, value, ok := strings.Cut(word.Prefix(), "=")
+		name = strings.TrimSuffix(name, "+")
+		c.named(Text(name), at)
+		if ok {
+			if !IsNumber(value) {
+				c.spoil(name)
+			}
+			c.sets(name)
+			cmd.Assigns = append(cmd.Assigns, Assignment{Name: name, Value: Text(value)})
 		}
 	}
 }
@@ -101,6 +191,7 @@ func (w *walker) assignment(a *sh.Assign, at place, stay bool) []Assignment {
 			v.Pieces = append([]Piece{{Kind: Unknown, Text: "$" + a.Name.Value}}, v.Pieces...)
 		}
 		one := Assignment{Name: a.Name.Value, Value: v}
+		w.sets(one.Name)
 		w.assigned(one, at)
 		if text, ok := v.Known(); ok && strings.Contains(text, "[") {
 			w.evaluated(text, at)
@@ -131,16 +222,42 @@ func (c *collector) value(name, text string) {
 	}
 }
 
+// commandVariables hold a command that some program runs.
+var commandVariables = []string{"BROWSER", "EDITOR", "FCEDIT", "GIT_ASKPASS", "GIT_EDITOR", "GIT_EXTERNAL_DIFF", "GIT_PAGER", "GIT_SEQUENCE_EDITOR", "GIT_SSH", "GIT_SSH_COMMAND",
+	"LESSOPEN", "LESSCLOSE", "MANPAGER", "PAGER", "RSYNC_RSH", "SYSTEMD_EDITOR", "SYSTEMD_PAGER", "VISUAL"}
+
 // assigned looks into values that a shell runs as code.
 func (c *collector) assigned(a Assignment, at place) {
 	switch a.Name {
 	case "PROMPT_COMMAND", "PS0", "PS1", "PS2", "PS4", "ENV", "BASH_ENV":
 	default:
+		if Number(a.Name) { // zsh and the kinds of ksh take its value for an expression
+			if text, ok := a.Value.Known(); ok {
+				c.expression(text, at)
+			} else {
+				c.spoil(a.Name)
+			}
+			return
+		}
+		if slices.Contains(commandVariables, a.Name) {
+			if text, ok := a.Value.Known(); ok {
+				at.possible = true
+				at.via = append(slices.Clone(at.via), a.Name)
+				_ = c.codeAt(text, POSIX, at) // a guess that cannot be read is none
+			}
+			return
+		}
 		if !strings.HasPrefix(a.Name, "BASH_FUNC_") {
 			return
 		}
 	}
 	text, ok := a.Value.Known()
+	if strings.HasPrefix(a.Name, "BASH_FUNC_") {
+		if !ok || c.codeAt("f "+text, Bash, at) != nil {
+			c.undecidable("it is a function that only shows at run time", at)
+		}
+		return
+	}
 	if !ok || !strings.HasPrefix(a.Name, "PROMPT_COMMAND") && !strings.ContainsAny(text, "$`") {
 		return // that the variable is set is judged by itself
 	}
@@ -247,6 +364,9 @@ func (w *walker) changeDir(words []Word, at *place) {
 		args = args[1:]
 	}
 	at.moved = w.cdTo(args, at.dirs)
+	if len(args) == 0 && w.strays {
+		at.moved = []string{Anywhere}
+	}
 	at.dirs = union(at.dirs, at.moved)
 }
 
@@ -294,6 +414,9 @@ func (w *walker) redirects(list []*sh.Redirect, at place) ([]Redirect, input) {
 		fd0 := r.N == nil || r.N.Value == "0"
 		switch r.Op {
 		case sh.Hdoc, sh.DashHdoc:
+			if dollarQuoted(r.Word) { // to some shells the $ is part of it, so that the text ends elsewhere
+				w.undecidable("where its here-document ends depends on the shell", at)
+			}
 			if r.Hdoc != nil {
 				w.nested(r.Hdoc, at)
 			}
@@ -347,6 +470,20 @@ func fileless(r *sh.Redirect) bool {
 		}
 	}
 	return true
+}
+
+func dollarQuoted(word *sh.Word) bool {
+	return slices.ContainsFunc(word.Parts, func(p sh.WordPart) bool {
+		switch p := p.(type) {
+		case *sh.SglQuoted:
+			return p.Dollar
+		case *sh.DblQuoted:
+			return p.Dollar
+		case *sh.Lit:
+			return strings.Contains(p.Value, "$")
+		}
+		return false
+	})
 }
 
 // hereDocument is the input that a here-document gives. Where its delimiter is quoted its text stands as it is;

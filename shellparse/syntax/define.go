@@ -23,6 +23,7 @@ func Expand(d Definition, call *Command, dialect Dialect) (*Script, error) {
 	if d.Alias {
 		c.fill(0, call.Words[1:])
 	}
+	c.relyOn()
 	return &c.script, c.err
 }
 

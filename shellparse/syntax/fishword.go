@@ -71,7 +71,7 @@ func (r *fishReader) word() ([]Word, error) {
 				end++
 			}
 			kind := Unknown
-			if end == r.pos+1 {
+			if end == r.pos+1 && !r.strays {
 				kind = Home
 			}
 			b.piece(kind, r.text[r.pos:end])
@@ -208,9 +208,9 @@ func (r *fishReader) variable(b *wordBuilder, quoted bool) {
 		r.pos += n + 1
 	}
 	switch {
-	case name == "$HOME" && len(b.word.Pieces) == 0 && b.text.Len() == 0 && len(r.values["HOME"]) == 0:
+	case name == "$HOME" && !r.strays && len(b.word.Pieces) == 0 && b.text.Len() == 0 && len(r.values["HOME"]) == 0:
 		b.piece(Home, name)
-	case name == "$PWD" && len(b.word.Pieces) == 0 && b.text.Len() == 0:
+	case name == "$PWD" && !r.strays && len(b.word.Pieces) == 0 && b.text.Len() == 0:
 		b.piece(WorkDir, name)
 	default:
 		b.piece(Unknown, name)

@@ -1,6 +1,7 @@
 package syntax
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -187,7 +188,7 @@ func (r *runner) awkProgram(text string) {
 		case ch == '|' && i+1 < len(text) && text[i+1] == '|':
 			i++
 		case ch == '|':
-			r.awkCode(strings.TrimLeft(strings.TrimLeft(text[i+1:], "& "), " "), lastString(text[:i]))
+			r.awkCode(strings.TrimLeft(strings.TrimLeft(text[i+1:], "& "), " "), cmp.Or(lastString(text[:i]), " "))
 		case ch == '>' && printing && depth <= 0:
 			rest := strings.TrimLeft(text[i+1:], "> \t")
 			file := unknown("…")
@@ -237,9 +238,11 @@ func (r *runner) awkReads(text string) {
 
 // awkCode takes the string literal at the start of text, or the one before a pipe into getline, as shell code.
 func (r *runner) awkCode(text, before string) {
+	printed := before
 	if strings.HasPrefix(text, "getline") {
+		printed = ""
 		text = `"` + before + `")`
-		if before == "" {
+		if before == " " {
 			text = "?"
 		}
 	}
@@ -256,7 +259,11 @@ func (r *runner) awkCode(text, before string) {
 		_ = r.codeAt(s, POSIX, at) // a guess that cannot be read is none
 		return
 	}
-	r.code(Text(s), POSIX, r.below())
+	at := r.below()
+	if printed != "" { // a shell reads what is printed
+		at.input = input{kind: piped, code: []string{printed}}
+	}
+	r.code(Text(s), POSIX, at)
 }
 
 func lastString(text string) string {

@@ -21,14 +21,18 @@ const (
 
 // Parse takes a text apart as the shell of that dialect would. With an error the text may run anything; with
 // ErrIncomplete and ErrUnparsable there is a script all the same, of what could be read in spite of the fault.
-func Parse(text string, dialect Dialect) (*Script, error) {
+func Parse(text string, dialect Dialect) (*Script, error) { return ParseIn(text, dialect, nil) }
+
+// ParseIn is Parse in a session, which tells of the names that it has given another meaning; a call of one may leave
+// another directory and other values behind.
+func ParseIn(text string, dialect Dialect, session func(name string) bool) (*Script, error) {
 	if len(text) > MaxText {
 		return nil, ErrTooLong
 	}
 	if crowded(text) {
 		return nil, ErrTooMany
 	}
-	c := &collector{dialect: dialect, top: true}
+	c := &collector{dialect: dialect, top: true, session: session, strays: setsHome(text)}
 	err := c.code(text, dialect)
 	switch {
 	case c.err != nil:
@@ -36,7 +40,7 @@ func Parse(text string, dialect Dialect) (*Script, error) {
 	case err == nil && continued(text, dialect):
 		err = ErrIncomplete
 	case errors.Is(err, ErrIncomplete) || errors.Is(err, ErrUnparsable):
-		c = &collector{dialect: dialect, top: true}
+		c = &collector{dialect: dialect, top: true, session: session, strays: setsHome(text)}
 		c.salvage(text)
 		if c.err != nil {
 			return nil, c.err
@@ -44,6 +48,7 @@ func Parse(text string, dialect Dialect) (*Script, error) {
 	case err != nil:
 		return nil, err
 	}
+	c.relyOn()
 	if strings.HasPrefix(text, "^") && (dialect == Bash || dialect == Zsh) {
 		c.script.History = true
 	}
@@ -147,4 +152,23 @@ func (r *boundedReader) Read(p []byte) (int, error) {
 	n := copy(p, r.rest)
 	r.rest = r.rest[n:]
 	return n, nil
+}
+
+// setsHome says whether a text may set HOME or PWD: it names one other than to expand it. What is set late in a loop or
+// in a function counts before as well.
+func setsHome(text string) bool {
+	for _, name := range []string{"HOME", "PWD"} {
+		for rest := text; ; {
+			before, after, found := strings.Cut(rest, name)
+			if !found {
+				break
+			}
+			if !strings.HasSuffix(before, "$") && !strings.HasSuffix(before, "${") && (after == "" || !isWordByte(after[0])) &&
+				(before == "" || !isWordByte(before[len(before)-1])) {
+				return true
+			}
+			rest = after
+		}
+	}
+	return false
 }

@@ -253,9 +253,8 @@ func (r *runner) ssh() {
 		r.hidden("its options are not understood")
 	}
 	for _, o := range p.options {
-		v, _ := o.value.Known()
-		if low := strings.ToLower(v); o.name == "-o" && (strings.HasPrefix(low, "proxycommand") || strings.HasPrefix(low, "localcommand") || strings.HasPrefix(low, "knownhostscommand")) {
-			r.code(Text(strings.TrimLeft(v[strings.IndexAny(v+"=", "= "):], "= ")), POSIX, r.below())
+		if o.name == "-o" {
+			r.sshSetting(o.value)
 		}
 	}
 	if n < len(r.words) { // options may follow the host
@@ -268,6 +267,71 @@ func (r *runner) ssh() {
 		return
 	}
 	r.startShell()
+}
+
+// sshSetting looks for a command in a setting of ssh.
+func (r *runner) sshSetting(w Word) {
+	v, known := w.Known()
+	if !known {
+		r.hidden("its settings are only known at run time")
+		return
+	}
+	low := strings.ToLower(strings.TrimLeft(v, " \t"))
+	if strings.HasPrefix(low, "proxycommand") || strings.HasPrefix(low, "localcommand") || strings.HasPrefix(low, "knownhostscommand") {
+		r.code(Text(strings.TrimLeft(v[strings.IndexAny(v+"=", "= "):], "= ")), POSIX, r.below())
+	}
+}
+
+// copier is scp or sftp, which take ssh's settings.
+func (r *runner) copier() {
+	r.codeInOptions()
+	for i := 1; i < len(r.words); i++ {
+		switch p := r.words[i].Prefix(); {
+		case p == "-o" && i+1 < len(r.words):
+			r.sshSetting(r.words[i+1])
+		case strings.HasPrefix(p, "-o"):
+			r.sshSetting(cut(r.words[i], 2))
+		}
+	}
+}
+
+// sudoEdit writes the files that it names.
+func (r *runner) sudoEdit() {
+	p := wrappers["sudo"].parse(r.words[1:])
+	for _, w := range r.words[min(1+p.rest, len(r.words)):] {
+		w.Split = false
+		r.self().Redirects = append(r.self().Redirects, Redirect{Write: true, File: w, Op: "sudo -e "})
+	}
+}
+
+// emulate is zsh's: -c takes code.
+func (r *runner) emulate() {
+	for i, w := range r.words {
+		if p := w.Prefix(); i > 0 && strings.HasPrefix(p, "-") && strings.HasSuffix(p, "c") && i+1 < len(r.words) {
+			at := r.below()
+			at.outside = false
+			r.code(r.words[i+1], r.dialect, at)
+			return
+		}
+	}
+}
+
+// argparse is fish's: a specification's part behind ! is code.
+func (r *runner) argparse() {
+	for _, w := range r.words[1:] {
+		text, known := w.Known()
+		if !known {
+			r.hidden("its specifications are only known at run time")
+		}
+		if text == "--" {
+			return
+		}
+		if _, code, ok := strings.Cut(text, "!"); ok {
+			at := r.below()
+			at.outside = false
+			r.code(Text(code), Fish, at)
+		}
+	}
 }
 
 func (r *runner) setarch() {
@@ -324,6 +388,9 @@ func (r *runner) parallel() {
 			}
 			r.fill(r.index+1, []Word{unknown("…")})
 			return
+		}
+		if known && strings.HasPrefix(text, "{") {
+			r.hidden("its arguments are commands")
 		}
 		words := append(slices.Clone(r.words[n:end]), unknown("…"))
 		r.runWords(words, r.below())

@@ -24,8 +24,28 @@ func (r *runner) sed() {
 			return
 		}
 	}
+	if len(scripts) > 1 { // sed joins them, so that what begins in one may end in the next
+		all := scripts[0]
+		for _, w := range scripts[1:] {
+			all = glued(glued(all, Text("\n")), w)
+		}
+		scripts = []Word{all}
+	}
 	if n := 1 + p.rest; len(scripts) == 0 && n < len(r.words) {
 		scripts = append(scripts, r.words[n])
+		// Options may follow, which make that a file: then they have the script.
+		for rest := r.words[n+1:]; len(rest) > 0; {
+			more := g.parse(rest)
+			for _, o := range more.options {
+				switch o.name {
+				case "-e", "--expression":
+					scripts = append(scripts, o.value)
+				case "-f", "--file":
+					r.foreign(InFile, "its script is in a file")
+				}
+			}
+			rest = rest[min(more.rest+1, len(rest)):]
+		}
 	}
 	for _, w := range scripts {
 		text, known := w.Known()
@@ -109,7 +129,7 @@ func (s *sedScript) command() bool {
 		return true
 	case '#', ':', 'b', 't', 'T', 'v':
 		line := s.line()
-		if i := strings.IndexAny(line, ";}"); i >= 0 && strings.IndexByte(":btT", c) >= 0 {
+		if i := strings.IndexAny(line, ";}"); i >= 0 && strings.IndexByte(":btTv", c) >= 0 {
 			s.text = line[i:] + "\n" + s.text
 		}
 		return true

@@ -60,6 +60,7 @@ type Script struct {
 	// History says that the text holds what an interactive bash or zsh would have replaced by an earlier line, so that
 	// it may not be what ran.
 	History bool
+	Strays  bool // it sets HOME or PWD: what ~ or $PWD means afterwards it does not tell
 }
 
 // Definition is a name that stands for code from now on.

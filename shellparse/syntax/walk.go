@@ -18,6 +18,10 @@ type collector struct {
 	depth   int
 	err     error
 	values  map[string][]string // what variables may hold, as far as the text itself says
+	spoilt  map[string]bool     // variables that may hold other than numbers
+	relied  map[string]place    // where variables were taken for numbers
+	session func(string) bool   // says whether a name has been given another meaning before; nil for none
+	strays  bool                // HOME or PWD is set, so that ~ and $PWD may be anything
 }
 
 // place is where a command stands.
@@ -30,6 +34,7 @@ type place struct {
 	possible bool
 	certain  bool // what it defines holds for what follows
 	outside  bool // run by a program, not by a shell
+	facts    *fact
 }
 
 // input is what a command's standard input is.
@@ -94,6 +99,9 @@ func (c *collector) codeAt(text string, dialect Dialect, at place) error {
 		}
 		good = true
 	}
+	if good && errors.Is(first, ErrIncomplete) {
+		c.undecidable("whether the command is finished depends on the shell", at)
+	}
 	if good && !errors.Is(first, ErrTooDeep) {
 		return nil
 	}
@@ -123,10 +131,10 @@ func (w *walker) stmts(list []*sh.Stmt, at *place) {
 
 // apart walks statements that may run or not: what they do to the directory is only a possibility afterwards.
 func (w *walker) apart(list []*sh.Stmt, at *place) {
-	before, certain := at.dirs, at.certain
+	before, certain, facts := at.dirs, at.certain, at.facts
 	at.certain = false
 	w.stmts(list, at)
-	at.certain = certain
+	at.certain, at.facts = certain, facts
 	at.dirs = union(before, at.dirs)
 	at.moved = at.dirs
 }
@@ -155,7 +163,7 @@ func (w *walker) stmt(s *sh.Stmt, at *place) {
 		w.call(cmd, s.Redirs, at)
 		return
 	case *sh.DeclClause:
-		w.declare(cmd, s.Redirs, *at)
+		w.declare(cmd, s.Redirs, at)
 		at.moved = at.dirs
 		return
 	}
@@ -168,7 +176,7 @@ func (w *walker) stmt(s *sh.Stmt, at *place) {
 		body.input = in
 	}
 	w.compound(s.Cmd, &body)
-	at.dirs, at.moved = body.dirs, body.moved
+	at.dirs, at.moved, at.facts = body.dirs, body.moved, body.facts
 }
 
 func (w *walker) compound(cmd sh.Command, at *place) {
@@ -210,10 +218,12 @@ func (w *walker) compound(cmd sh.Command, at *place) {
 	case *sh.ArithmCmd:
 		w.nested(cmd.X, *at)
 		w.arithmetic(cmd.X, *at)
+		w.arith(cmd.X, at)
 	case *sh.LetClause:
 		for _, x := range cmd.Exprs {
 			w.nested(x, *at)
 			w.arithmetic(x, *at)
+			w.arith(x, at)
 		}
 	case nil:
 	default:
@@ -253,15 +263,19 @@ func (w *walker) binary(cmd *sh.BinaryCmd, at *place) {
 		return
 	}
 	w.stmt(left, at)
+	facts := at.facts // of those that ran if this one does
 	for _, p := range parts {
 		right := *at
 		right.certain = false
 		if p.op == sh.AndStmt {
 			right.dirs = at.moved // it only runs where the cd before it went well
+			right.facts = facts
 		}
 		w.stmt(p.stmt, &right)
+		facts = at.facts
 		switch {
 		case p.op == sh.AndStmt:
+			facts = right.facts
 			at.moved = right.moved
 			at.dirs = union(at.dirs, right.dirs)
 		case leaves(p.stmt):
@@ -305,8 +319,12 @@ func (w *walker) loop(at *place, body func()) {
 func (w *walker) forClause(cmd *sh.ForClause, at *place) {
 	switch loop := cmd.Loop.(type) {
 	case *sh.WordIter:
+		numbers := true
 		for _, item := range loop.Items {
 			w.nested(item, *at)
+			for _, word := range w.expandSource(item) {
+				numbers = numbers && w.number(word.Parts, at)
+			}
 			for _, word := range w.expand(item) {
 				if text, ok := word.Known(); ok {
 					w.value(loop.Name.Value, text)
@@ -314,9 +332,23 @@ func (w *walker) forClause(cmd *sh.ForClause, at *place) {
 			}
 		}
 		w.add(Command{Assigns: []Assignment{{Name: loop.Name.Value, Value: unknown("…")}}}, *at)
+		w.sets(loop.Name.Value)
+		if numbers && len(loop.Items) > 0 && !cmd.Select {
+			inner := *at
+			inner.learn(loop.Name.Value, false)
+			defer func(before *fact) { at.facts = before }(at.facts)
+			at.facts = inner.facts
+		} else {
+			w.spoil(loop.Name.Value)
+		}
 	case *sh.CStyleLoop:
 		w.nested(loop, *at)
 		w.arithmetic(loop, *at)
+		for _, x := range []sh.ArithmExpr{loop.Init, loop.Cond, loop.Post} {
+			if x != nil {
+				w.arith(x, at)
+			}
+		}
 	}
 	w.loop(at, func() { w.apart(cmd.Do, at) })
 }
@@ -363,14 +395,19 @@ func (w *walker) nested(n sh.Node, at place) {
 			}
 			w.within(n.Stmts, in)
 			return false
+		case *sh.Word:
+			w.zshWord(n, at)
 		case *sh.ArithmExp:
 			w.arithmetic(n.X, at)
+			w.arith(n.X, &at)
+		case *sh.BinaryTest, *sh.UnaryTest:
+			w.comparison(n, &at)
 		case *sh.ParamExp:
-			if asCode(n) {
-				w.add(Command{Code: "it runs what is in a variable"}, at)
-			}
+			w.expansion(n, &at)
 			if n.Param != nil && n.Exp != nil && (n.Exp.Op == sh.AssignUnset || n.Exp.Op == sh.AssignUnsetOrNull) {
 				w.add(Command{Assigns: []Assignment{{Name: n.Param.Value, Value: unknown("…")}}}, at)
+				w.sets(n.Param.Value)
+				w.spoil(n.Param.Value)
 				if n.Exp.Word != nil {
 					w.arithmetic(n.Exp.Word, at) // for whatever reads the variable later
 				}

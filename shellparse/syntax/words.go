@@ -251,10 +251,10 @@ func (b *wordBuilder) parameter(p *sh.ParamExp, quoted, first bool) {
 	name, simple := simpleParameter(p)
 	_, set := b.values[name]
 	switch {
-	case simple && name == "HOME" && first && !set:
+	case simple && name == "HOME" && first && !set && !b.strays:
 		b.piece(Home, "$HOME")
 		return
-	case simple && name == "PWD" && first && !set:
+	case simple && name == "PWD" && first && !set && !b.strays:
 		b.piece(WorkDir, "$PWD")
 		return
 	}
@@ -280,14 +280,10 @@ func simpleParameter(p *sh.ParamExp) (string, bool) {
 func (b *wordBuilder) bare(s string, first bool) {
 	if first && s != "" && s[0] == '~' {
 		name, _, _ := strings.Cut(s, "/")
-		switch name {
-		case "~":
-			if _, set := b.values["HOME"]; set {
-				b.piece(Unknown, "~")
-			} else {
-				b.piece(Home, "~")
-			}
-		case "~+":
+		switch {
+		case name == "~" && !b.strays:
+			b.piece(Home, "~")
+		case name == "~+" && !b.strays:
 			b.piece(WorkDir, name)
 		default:
 			b.piece(Unknown, name)
@@ -305,6 +301,9 @@ func (b *wordBuilder) bare(s string, first bool) {
 			if i++; s[i] != '\n' {
 				b.text.WriteByte(s[i])
 			}
+		case ch == '(' && b.dialect == Zsh: // a group, or qualifiers
+			b.glob(Unknown, s[i:])
+			return
 		case ch == '*':
 			b.glob(Star, "*")
 		case ch == '?':

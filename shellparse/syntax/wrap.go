@@ -62,7 +62,7 @@ func (r *runner) foreign(in CodePlace, why string) {
 func (r *runner) below() place {
 	at := r.at
 	at.via = append(slices.Clone(at.via), r.name)
-	at.outside, at.certain = true, false
+	at.outside, at.certain, at.facts = true, false, nil
 	return at
 }
 
@@ -194,7 +194,9 @@ func (r *runner) takeAssignments(n int) int {
 		if rest != "" {
 			value.Pieces = append([]Piece{{Text: rest}}, value.Pieces...)
 		}
-		r.self().Assigns = append(r.self().Assigns, Assignment{Name: name, Value: value})
+		a := Assignment{Name: name, Value: value}
+		r.assigned(a, r.below())
+		r.self().Assigns = append(r.self().Assigns, a)
 	}
 	return n
 }
@@ -218,6 +220,9 @@ func (r *runner) startShell() {
 }
 
 func (r *runner) shellDialect() Dialect {
+	if r.name == "source" || r.name == "." {
+		return r.dialect
+	}
 	if d, ok := DialectOf(r.name); ok {
 		return d
 	}
@@ -277,7 +282,10 @@ func (r *runner) shell() {
 		if text[0] == '-' && strings.ContainsAny(text, "il") { // it reads the user's files first
 			r.self().Extra = true
 		}
-		if last := text[len(text)-1]; last == 'o' || last == 'O' || r.name == "fish" && (last == 'C' || last == 'd') {
+		last := text[len(text)-1]
+		if r.name != "fish" { // each o of a bundle takes a word: -oc errexit CODE
+			i += strings.Count(text, "o") + strings.Count(text, "O")
+		} else if last == 'o' || last == 'C' || last == 'd' {
 			i++
 			if last == 'C' && i < len(r.words) {
 				r.code(r.words[i], Fish, r.below())

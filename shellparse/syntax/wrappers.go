@@ -23,6 +23,7 @@ var wrappers = map[string]wrapper{
 	"chroot":  {grammar: grammar{short: "G:g:u:n", long: []string{"groups=", "userspec=", "skip-chdir"}}, operands: 1, always: true},
 	"command": {grammar: grammar{short: "pvV"}, noRun: []string{"-v", "-V"}},
 	"repeat":  {operands: 1},
+	"coproc":  {}, // in zsh, and in sh's grammar
 	"builtin": {}, "noglob": {}, "nocorrect": {}, "-": {},
 	"exec": {grammar: grammar{short: "cla:"}},
 	"watch": {grammar: grammar{short: "bcCdegprtTwxn:q:s:", long: []string{"beep", "color", "no-color", "differences", "errexit", "chgexit",
@@ -151,13 +152,36 @@ func (r *runner) method() func() {
 		return r.read
 	case "getopts":
 		return r.getopts
-	case "export", "declare", "typeset", "local", "readonly":
+	case "let":
+		return r.let
+	case "shift", "exit", "return", "break", "continue", "ulimit":
+		return r.counted
+	case "test", "[":
+		return r.test
+	case "wait":
+		return r.wait
+	case "jobs":
+		return r.jobs
+	case "export", "declare", "typeset", "local", "readonly", "nameref", "integer", "float":
 		return r.declareLike
 	case "at", "batch", "crontab":
 		return r.later
 	}
+	switch r.name {
+	case "scp", "sftp":
+		return r.copier
+	case "sudoedit":
+		return r.sudoEdit
+	case "emulate":
+		return r.emulate
+	case "argparse":
+		return r.argparse
+	}
 	if r.dialect == Fish && r.name == "set" {
 		return r.fishSet
+	}
+	if r.name == "set" {
+		return r.set
 	}
 	if _, ok := codeOptions[r.name]; ok {
 		return r.codeInOptions
@@ -169,7 +193,11 @@ func (r *runner) method() func() {
 			}
 			r.wrapped(w)
 			switch r.name {
-			case "command", "builtin", "exec", "noglob", "nocorrect", "repeat", "-":
+			case "sudo":
+				if w.parse(r.words[1:]).has("-e", "--edit") {
+					r.sudoEdit()
+				}
+			case "command", "builtin", "coproc", "exec", "noglob", "nocorrect", "repeat", "-":
 				r.markShellOwn()
 			}
 		}
