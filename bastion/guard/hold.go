@@ -208,6 +208,9 @@ func (g *Guard) look() {
 
 // noteKey follows pastes.
 func (g *Guard) noteKey(b byte) {
+	if g.previous == 0x1b && (b == 'q' || b == 'Q' || b == 'a' || b == 'A') || b == operateNext { // push-line, accept-and-hold
+		g.stacked = true
+	}
 	g.previous, g.coded = b, g.coded || mayCode(b)
 	mark := pasteBegin
 	if g.pasting {
