@@ -96,7 +96,7 @@ type Options struct {
 
 // Bounds.
 const (
-	maxQueue   = 64 << 10
+	maxQueue   = 1 << 20 // a large paste: an interrupt that stands beyond it waits
 	maxReports = 64
 	maxPending = 64 << 10 // text of lines that are continued
 )

@@ -100,6 +100,9 @@ func (g *Guard) step(ctx context.Context) error {
 // consume takes bytes off the queue; mu is locked.
 func (g *Guard) consume(n int) {
 	g.queue = g.queue[:copy(g.queue, g.queue[n:])]
+	if len(g.queue) == 0 && cap(g.queue) > maxPending {
+		g.queue = nil // of a large paste
+	}
 	select {
 	case g.space <- struct{}{}:
 	default:
