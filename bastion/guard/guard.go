@@ -98,7 +98,7 @@ type Options struct {
 
 // Bounds.
 const (
-	maxQueue   = 64 << 10
+	maxQueue   = 1 << 20 // a large paste: an interrupt that stands beyond it waits
 	maxReports = 64
 	maxPending = 64 << 10 // text of lines that are continued
 )
@@ -142,6 +142,7 @@ type Guard struct {
 	completes bool // a completion was asked for since
 	alone     bool // and nobody else could write to the terminal each time
 	previous  byte // the newest forwarded key
+	stacked   bool // the next prompt may come with a line that was put aside or recalled
 	coded     bool // the line may hold code that zsh runs when it completes
 	magic     int  // how much of the gate's key prefix the client has sent
 	paste     int  // how much of a paste's mark was forwarded

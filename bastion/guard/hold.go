@@ -100,6 +100,9 @@ func (g *Guard) step(ctx context.Context) error {
 // consume takes bytes off the queue; mu is locked.
 func (g *Guard) consume(n int) {
 	g.queue = g.queue[:copy(g.queue, g.queue[n:])]
+	if len(g.queue) == 0 && cap(g.queue) > maxPending {
+		g.queue = nil // of a large paste
+	}
 	select {
 	case g.space <- struct{}{}:
 	default:
@@ -208,6 +211,9 @@ func (g *Guard) look() {
 
 // noteKey follows pastes.
 func (g *Guard) noteKey(b byte) {
+	if g.previous == 0x1b && (b == 'q' || b == 'Q' || b == 'a' || b == 'A') || b == operateNext { // push-line, accept-and-hold
+		g.stacked = true
+	}
 	g.previous, g.coded = b, g.coded || mayCode(b)
 	mark := pasteBegin
 	if g.pasting {

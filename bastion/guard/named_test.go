@@ -78,10 +78,10 @@ var attempts = []attempt{
 	{name: "alias", keys: "alias t='touch F'\r\x00t\r"},
 	{name: "function", only: "posix", keys: "t() { touch F; }\r\x00t\r"},
 	{name: "edit and execute", keys: "\x18\x05", only: "bash", files: map[string]string{"ed": "#!/bin/sh\necho touch F >\"$1\"\n", ".bash_profile": prompts + "VISUAL=~/ed\n"}},
-	{name: "macro", keys: `bind '"\C-t": "t\o"'` + "\r\x00", only: "never"},
+	{name: "macro", keys: `bind '"\C-t": "touch F\n"'` + "\r\x00\x14", only: "gated"},
 	{name: "macro from inputrc", keys: "\x14", only: "gated", files: map[string]string{".inputrc": `"\C-t": "touch F\n"` + "\n"}},
 	{name: "key that accepts, from inputrc", keys: "touch F\x14", only: "gated", files: map[string]string{".inputrc": `"\C-t": accept-line` + "\n"}},
-	{name: "rebound enter", keys: "touch F\r", files: map[string]string{".inputrc": "RETURN: accept-line\n"}},
+	{name: "rebound enter", keys: "touch F\r", only: "bash", files: map[string]string{".inputrc": `"\C-m": "\C-e\C-j"` + "\n"}},
 	{name: "rebound kill keys", keys: "touch F\r", only: "bash", files: map[string]string{".inputrc": `"\C-u": accept-line` + "\n" + `"\C-k": accept-line` + "\n"}},
 	{name: "fake alternate screen", blinds: true, keys: "printf '\\033[?1049h'\r\x00touch F\r"},
 	{name: "fake vim title", keys: "printf '\\033]0;VIM\\007'\r\x00touch F\r"},
@@ -101,6 +101,9 @@ var attempts = []attempt{
 	{name: "expanded at its beginning", keys: "echo $(touch F)\x01\x1bf\x1b[C\t\x00\r", only: "zsh"},
 	{name: "comment taken away", keys: "#touch F\x1b1\x1b#\x00\r", only: "bash"},
 	{name: "inputrc read again", keys: "touch F\x18\x12\x14\x00\r", only: "gated", files: map[string]string{".inputrc": `"\C-t": accept-line` + "\n"}},
+	{name: "pushed line", keys: "touch F\x1bqecho a\r\x00\r", only: "zsh"},
+	{name: "pushed and held", keys: "echo a\x1baecho b\x15\x00touch F\x1bqecho a\r\x00\r", only: "zsh"},
+	{name: "line of print -z", keys: "print -z touch F\r\x00\r", only: "zsh"},
 	{name: "invalid UTF-8", keys: "\xff\xfe\x15touch F\r", only: "bash"},
 	{name: "large insertion", keys: "printf '\\033[99999999999@'\r\x00touch F\r"},
 	{name: "unterminated OSC", keys: "printf '\\033]0;x'\rtouch F\recho\r"},
@@ -142,7 +145,7 @@ func forbiddenNeverRuns(t *testing.T, kinds []kindOf) {
 					t.Run(k.name+"/"+a.name+"/"+string(mode)+"/"+pace, func(t *testing.T) {
 						t.Parallel()
 						s := k.setup
-						s.judge = rules(t, mode, auth.Allow, "echo", "printf", "sleep", ":", "alias", "true", "sh")
+						s.judge = rules(t, mode, auth.Allow, "echo", "printf", "sleep", ":", "alias", "true", "sh", "print")
 						if mode == auth.Denylist {
 							s.judge = rules(t, mode, auth.Deny, "touch", "touch_this", ">")
 						}

@@ -188,3 +188,25 @@ func TestRecordFails(t *testing.T) {
 	}
 	w.alive()
 }
+
+// Nor do they wait behind a large paste.
+func TestInterruptsPassALargePaste(t *testing.T) {
+	for _, key := range []string{"\x03", "\x1a", "\x1c"} {
+		t.Run(key, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, setup{gate: true, node: true, decide: func(Command) Verdict { return Verdict{Action: auth.Allow} }})
+			w.prompt()
+			w.keys("sleep 100\r")
+			w.quiet()
+			go func() { _ = w.guard.FromClient([]byte(strings.Repeat("echo x\r", 12000))) }()
+			time.Sleep(300 * time.Millisecond)
+			began := time.Now()
+			go func() { _ = w.guard.FromClient([]byte(key)) }()
+			w.prompt()
+			if took := time.Since(began); took > 3*time.Second {
+				t.Errorf("it took %v", took)
+			}
+			w.alive()
+		})
+	}
+}

@@ -39,7 +39,10 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 	if shown.Completed && g.completes && g.alone && g.isAlone() {
 		shown.Confidence = line.High // nobody can have written what the completion is said to have put in
 	}
-	secret := shown.Secret || known && !st.Echo && st.Canonical
+	// A prompt may come with a line that nobody typed there, and a line may be where nothing is seen.
+	prefilled := g.stacked && !g.typed && !g.bare() || g.typed && strings.TrimSpace(shown.Text) == "" && shown.Confidence != line.High && g.prompt != "" && !g.bare()
+	g.stacked = g.stacked && (g.typed || prefilled)
+	secret := prefilled || shown.Secret || known && !st.Echo && st.Canonical
 	reads := g.o.Shell
 	if known && !st.Own {
 		reads = st.Program
@@ -95,6 +98,10 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 			return g.pass(mark)
 		}
 		g.pending = ""
+		g.stacked = g.stacked && !prefilled
+		if strings.Contains(c.Line, "print") && strings.Contains(c.Line, "z") {
+			g.stacked = true // print -z
+		}
 		if v.Incomplete && len(c.Before)+len(c.Line) < maxPending {
 			g.pending = c.Before + c.Line + "\n"
 		}
@@ -103,6 +110,14 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 		}
 		return g.release(mark)
 	}}, v)
+}
+
+// bare tells that the cursor's row shows the prompt of the line before, and nothing else.
+func (g *Guard) bare() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	row := strings.TrimSpace(g.tracker.Row())
+	return row == "" || row == strings.TrimSpace(g.prompt)
 }
 
 func (g *Guard) hookState() hookState {

@@ -61,6 +61,12 @@ func (t *Tracker) Bare(right string) bool {
 	return true
 }
 
+// Row is the text of the cursor's row.
+func (t *Tracker) Row() string {
+	at := t.screen.Cursor()
+	return t.span(at.Line, 0, t.screen.Used(at.Line))
+}
+
 func (t *Tracker) span(line, from, to int) string {
 	var b []byte
 	for c := from; c < to; c++ {
