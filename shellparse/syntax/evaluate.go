@@ -86,11 +86,3 @@ func (w *walker) test(n sh.Node, at place) {
 		return true
 	})
 }
-
-// asCode says whether an expansion runs what is in the variable: bash's ${x@P}, zsh's ${(e)x}.
-func asCode(p *sh.ParamExp) bool {
-	if p.Flags != nil && strings.Contains(p.Flags.Value, "e") {
-		return true
-	}
-	return p.Exp != nil && p.Exp.Op == sh.OtherParamOps && p.Exp.Word != nil && p.Exp.Word.Lit() == "P"
-}
