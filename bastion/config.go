@@ -63,8 +63,8 @@ type SSHConfig struct {
 	MaxPerSource       int           `yaml:"maxPerSource" default:"500" doc:"connections at once from one IPv4 address or IPv6 /64"`
 	MaxUnauthenticated int           `yaml:"maxUnauthenticated" default:"200" doc:"connections at once that have not logged in yet"`
 	MaxChannels        int           `yaml:"maxChannels" default:"64" doc:"sessions and forwards at once on one connection"`
-	KeepaliveInterval  time.Duration `yaml:"keepaliveInterval" default:"15s" doc:"how often a silent client is asked whether it is there"`
-	KeepaliveMisses    int           `yaml:"keepaliveMisses" default:"3" doc:"unanswered questions after which the connection is ended"`
+	KeepaliveInterval  time.Duration `yaml:"keepaliveInterval" default:"5s" doc:"how often a silent client is asked whether it is there"`
+	KeepaliveMisses    int           `yaml:"keepaliveMisses" default:"2" doc:"unanswered questions after which the connection is ended"`
 	Banner             string        `yaml:"banner" doc:"text shown before login"`
 }
 
