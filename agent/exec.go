@@ -42,7 +42,7 @@ func (s *Server) exec(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	query := r.URL.Query()
+	began, query := time.Now(), r.URL.Query()
 	opts, err := remotecommand.NewOptions(r)
 	if err != nil || len(query["command"]) == 0 {
 		http.Error(w, "agent: an exec needs command= and at least one of input=1, output=1, error=1", http.StatusBadRequest)
@@ -60,7 +60,7 @@ func (s *Server) exec(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.finish(live)
 	conn, _ := r.Context().Value(connKey{}).(*watched)
-	e := &executor{server: s, live: live, grant: g, container: c, conn: conn, env: env, modes: modes, credit: query.Get("credit") == "1", size: tty.Size{
+	e := &executor{server: s, live: live, grant: g, container: c, conn: conn, env: env, modes: modes, began: began, credit: query.Get("credit") == "1", size: tty.Size{
 		Cols: number(query.Get("columns")), Rows: number(query.Get("rows")),
 	}}
 	if !wsstream.IsWebSocketRequest(r) {
@@ -101,6 +101,7 @@ type executor struct {
 	conn      *watched
 	env       []string
 	modes     []byte
+	began     time.Time
 	credit    bool // the client sends no more input than it has credit for
 	size      tty.Size
 }
@@ -148,6 +149,7 @@ func (e *executor) ExecInContainer(_ context.Context, _, _, _ string, argv []str
 		return startText(err)
 	}
 	live.start(p.ID())
+	e.server.o.Metrics.start.Observe(time.Since(e.began).Seconds())
 	defer e.server.o.Reap(e.grant.Session, p.ID())()
 
 	copied := make(chan struct{})
@@ -204,8 +206,7 @@ func (e *executor) run(ctx context.Context, p runtime.Process, in io.Reader, out
 			in = &crediting{in: in, out: w}
 		}
 		go func() { // ends with the connection, which ends with this request
-			n, err := copyBuffer(p.Stdin(), in, bufferSize)
-			e.server.o.Metrics.bytes.WithLabelValues("in").Add(float64(n))
+			_, err := copyBuffer(e.server.o.Metrics.flow("in", p.Stdin()), in, bufferSize)
 			_ = p.Stdin().Close()
 			if err != nil {
 				_, _ = io.Copy(io.Discard, in) // the program takes no more; resizes share the connection
@@ -228,8 +229,7 @@ func (e *executor) run(ctx context.Context, p runtime.Process, in io.Reader, out
 			w = io.Discard
 		}
 		copies.Go(func() {
-			n, err := copyBuffer(w, r, outputSize)
-			e.server.o.Metrics.bytes.WithLabelValues("out").Add(float64(n))
+			_, err := copyBuffer(e.server.o.Metrics.flow("out", w), r, outputSize)
 			if err != nil {
 				_, _ = io.Copy(io.Discard, r) // the peer is going; the process must not hang on it
 			}

@@ -126,7 +126,7 @@ func (f *forwarder) PortForward(_ context.Context, _, _ string, port int32, stre
 	var both sync.WaitGroup
 	refused := false
 	both.Go(func() {
-		_, err := copyBuffer(c, stream, bufferSize)
+		_, err := copyBuffer(f.server.o.Metrics.flow("in", c), stream, bufferSize)
 		refused = err != nil
 		if t, ok := c.(*net.TCPConn); ok && err == nil {
 			_ = t.CloseWrite()
@@ -134,7 +134,7 @@ func (f *forwarder) PortForward(_ context.Context, _, _ string, port int32, stre
 			_ = c.Close()
 		}
 	})
-	_, err = copyBuffer(stream, c, bufferSize)
+	_, err = copyBuffer(f.server.o.Metrics.flow("out", stream), c, bufferSize)
 	_ = stream.Close() // a half-close: what the client still sends goes on
 	if err != nil {
 		_ = c.Close()

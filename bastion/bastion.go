@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -31,6 +32,7 @@ import (
 	"github.com/podbastion/podbastion/bastion/sshd"
 	"github.com/podbastion/podbastion/bastion/store"
 	"github.com/podbastion/podbastion/bastion/target"
+	"github.com/podbastion/podbastion/internal/oplog"
 	"github.com/podbastion/podbastion/internal/ops"
 	"github.com/podbastion/podbastion/internal/pki"
 )
@@ -75,8 +77,8 @@ func New(c Config, p Parts) (_ *Bastion, err error) {
 	}()
 	b.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if b.log == nil {
-		if b.log, err = NewLogger(c.Log, nil); err != nil {
-			return nil, err
+		if b.log, err = oplog.New(c.Log.Level, c.Log.Format, os.Stderr); err != nil {
+			return nil, fmt.Errorf("bastion: %w", err)
 		}
 	}
 	if b.audit, err = auditlog.Open(c.Audit.Log, auditlog.Options{}); err != nil {
@@ -187,13 +189,13 @@ func (b *Bastion) serving() error {
 func (b *Bastion) listen() error {
 	var err error
 	if b.ssh, err = net.Listen("tcp", b.c.Listen); err != nil {
-		return fmt.Errorf("bastion: listen: %w", err)
+		return fmt.Errorf("bastion: %w; another address: --listen", err)
 	}
 	if b.c.Ops == "" {
 		return nil
 	}
 	if b.ops, err = net.Listen("tcp", b.c.Ops); err != nil {
-		return fmt.Errorf("bastion: ops: %w", err)
+		return fmt.Errorf("bastion: %w; another address: --ops", err)
 	}
 	return nil
 }
@@ -202,7 +204,14 @@ func (b *Bastion) listen() error {
 func (b *Bastion) Addr() net.Addr { return b.ssh.Addr() }
 
 // Reload reads the roles document now. On error the old one stays in force.
-func (b *Bastion) Reload() error { return b.roles.Reload() }
+func (b *Bastion) Reload() error {
+	before := b.roles.Current().Hash()
+	err := b.roles.Reload()
+	if err == nil && b.roles.Current().Hash() == before { // else the outcome is in both logs
+		b.log.WithFields(logrus.Fields{"roles": b.c.Roles, "document": before}).Info("roles document was read again: it is unchanged")
+	}
+	return err
+}
 
 // settleTime is for the last words of sessions to reach their clients.
 const settleTime = 2 * time.Second

@@ -1,12 +1,7 @@
 package bastion
 
 import (
-	"fmt"
-	"io"
-	"os"
-
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/sirupsen/logrus"
 
 	"github.com/podbastion/podbastion/audit/cast"
 	"github.com/podbastion/podbastion/bastion/kube"
@@ -14,29 +9,6 @@ import (
 	"github.com/podbastion/podbastion/bastion/store"
 	"github.com/podbastion/podbastion/bastion/target"
 )
-
-// NewLogger makes the operational log; w is standard error when nil.
-func NewLogger(c LogConfig, w io.Writer) (*logrus.Logger, error) {
-	level, err := logrus.ParseLevel(c.Level)
-	if err != nil {
-		return nil, fmt.Errorf("bastion: log.level: %w", err)
-	}
-	log := logrus.New()
-	log.SetLevel(level)
-	if w == nil {
-		w = os.Stderr
-	}
-	log.SetOutput(w)
-	switch c.Format {
-	case "text":
-		log.SetFormatter(&logrus.TextFormatter{FullTimestamp: true, DisableColors: true}) // quotes what is not printable
-	case "json":
-		log.SetFormatter(&logrus.JSONFormatter{})
-	default:
-		return nil, fmt.Errorf("bastion: log.format is %q; it must be text or json", c.Format)
-	}
-	return log, nil
-}
 
 // recordings is the folder where recordings go.
 type recordings string

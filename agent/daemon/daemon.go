@@ -15,7 +15,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/sirupsen/logrus"
-	"k8s.io/klog/v2"
 
 	"github.com/podbastion/podbastion/agent"
 	"github.com/podbastion/podbastion/agent/files"
@@ -23,6 +22,7 @@ import (
 	"github.com/podbastion/podbastion/agent/runtime/docker"
 	auditlog "github.com/podbastion/podbastion/audit/log"
 	"github.com/podbastion/podbastion/auth/grant"
+	"github.com/podbastion/podbastion/internal/oplog"
 	"github.com/podbastion/podbastion/internal/ops"
 	"github.com/podbastion/podbastion/internal/pki"
 )
@@ -50,8 +50,8 @@ func New(c agent.Config, errOut io.Writer) (_ *Daemon, err error) {
 		}
 	}()
 	d.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	if d.log, err = newLogger(c.Log, errOut); err != nil {
-		return nil, err
+	if d.log, err = oplog.New(c.Log.Level, c.Log.Format, errOut); err != nil {
+		return nil, fmt.Errorf("agent: %w", err)
 	}
 	var keys []ed25519.PublicKey
 	for _, file := range c.GrantKeys {
@@ -87,13 +87,13 @@ func New(c agent.Config, errOut io.Writer) (_ *Daemon, err error) {
 func (d *Daemon) listen(c agent.Config) error {
 	var err error
 	if d.agent, err = net.Listen("tcp", c.Listen); err != nil {
-		return fmt.Errorf("agent: listen: %w", err)
+		return fmt.Errorf("agent: %w; another address: --listen", err)
 	}
 	if c.Ops == "" {
 		return nil
 	}
 	if d.ops, err = net.Listen("tcp", c.Ops); err != nil {
-		return fmt.Errorf("agent: ops: %w", err)
+		return fmt.Errorf("agent: %w; another address: --ops", err)
 	}
 	return nil
 }
@@ -115,9 +115,7 @@ func (d *Daemon) Addr() net.Addr { return d.agent.Addr() }
 // Run serves until ctx ends, then drains.
 func (d *Daemon) Run(ctx context.Context) error {
 	defer d.close()
-	// What the Kubernetes libraries have to say goes the way of all entries.
-	klog.LogToStderr(false)
-	klog.SetOutput(kubernetes{d.log})
+	oplog.Kubernetes(d.log)
 	background, stop := context.WithCancelCause(context.WithoutCancel(ctx)) // outlives ctx while draining
 	defer stop(nil)
 	var parts sync.WaitGroup
@@ -167,32 +165,4 @@ func (d *Daemon) close() {
 			d.log.WithError(err).Error("closing the audit log")
 		}
 	}
-}
-
-func newLogger(c agent.LogConfig, w io.Writer) (*logrus.Logger, error) {
-	level, err := logrus.ParseLevel(c.Level)
-	if err != nil {
-		return nil, fmt.Errorf("agent: log.level: %w", err)
-	}
-	log := logrus.New()
-	log.SetLevel(level)
-	log.SetOutput(w)
-	switch c.Format {
-	case "text":
-		log.SetFormatter(&logrus.TextFormatter{FullTimestamp: true, DisableColors: true}) // quotes what is not printable
-	case "json":
-		log.SetFormatter(&logrus.JSONFormatter{})
-	default:
-		return nil, fmt.Errorf("agent: log.format is %q; it must be text or json", c.Format)
-	}
-	return log, nil
-}
-
-// kubernetes turns klog's lines into entries. They repeat, for each session that did not end by itself, what the agent
-// has logged better.
-type kubernetes struct{ log *logrus.Logger }
-
-func (k kubernetes) Write(p []byte) (int, error) {
-	k.log.WithField("part", "kubernetes").Debug(strings.TrimSpace(string(p)))
-	return len(p), nil
 }

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,6 +30,7 @@ import (
 	"github.com/podbastion/podbastion/auth/grant"
 	"github.com/podbastion/podbastion/bastion"
 	"github.com/podbastion/podbastion/bastion/store"
+	"github.com/podbastion/podbastion/internal/oplog"
 	"github.com/podbastion/podbastion/internal/pki"
 	"github.com/podbastion/podbastion/internal/settings"
 )
@@ -73,10 +75,10 @@ func New(o Options) (_ *Demo, err error) {
 	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
 		return nil, fmt.Errorf("demo: %w", err)
 	}
-	d := &Demo{o: o, log: logrus.New()}
-	d.log.SetOutput(o.Log)
-	d.log.SetFormatter(&logrus.TextFormatter{FullTimestamp: true, DisableColors: true}) // quotes what is not printable
-	d.log.SetLevel(logrus.WarnLevel)
+	d := &Demo{o: o}
+	if d.log, err = oplog.New("warn", "text", o.Log); err != nil {
+		return nil, fmt.Errorf("demo: %w", err)
+	}
 	defer func() {
 		if err != nil {
 			d.close()
@@ -96,6 +98,9 @@ func New(o Options) (_ *Demo, err error) {
 		return nil, err
 	}
 	if d.bastion, err = bastion.New(c, bastion.Parts{Log: d.log, Pods: func(s *store.Store) (bastion.Feeder, error) { return d.feeder(s), nil }}); err != nil {
+		if taken := (*net.OpError)(nil); errors.As(err, &taken) && errors.Is(err, syscall.EADDRINUSE) {
+			return nil, fmt.Errorf("demo: %w; another address: --ssh-addr", taken)
+		}
 		return nil, err
 	}
 	return d, d.serveAgent() // behind the bastion, which makes the grants' key the first time
@@ -171,6 +176,7 @@ func (d *Demo) serveAgent() error {
 // Run serves until ctx ends.
 func (d *Demo) Run(ctx context.Context) error {
 	defer d.close()
+	oplog.Kubernetes(d.log)
 	if err := d.tell(); err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
+	"k8s.io/klog/v2"
 
 	"github.com/podbastion/podbastion/agent/reaper"
 	"github.com/podbastion/podbastion/bastion/demo"
@@ -27,6 +28,7 @@ func TestMain(m *testing.M) {
 // run starts a demo and returns its address, and how to stop it.
 func run(t *testing.T, dir string) (addr string, stop func()) {
 	t.Helper()
+	_ = os.Remove(filepath.Join(dir, "known_hosts")) // it tells when this run's is there
 	var facts, log bytes.Buffer
 	d, err := demo.New(demo.Options{Dir: dir, SSHAddr: "127.0.0.1:0", Out: &facts, Log: &log})
 	if err != nil {
@@ -105,6 +107,25 @@ func output(t *testing.T, c *ssh.Client, command string) string {
 	return string(out)
 }
 
+// What the Kubernetes libraries have to say is no line for who tries the demo.
+func TestQuiet(t *testing.T) {
+	_, stop := run(t, t.TempDir())
+	defer stop()
+	f, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	stderr := os.Stderr
+	os.Stderr = f
+	klog.Error("noise")
+	klog.Flush()
+	os.Stderr = stderr
+	if said, err := os.ReadFile(f.Name()); err != nil || len(said) > 0 {
+		t.Errorf("%q %v", said, err)
+	}
+}
+
 func TestDemo(t *testing.T) {
 	dir := t.TempDir()
 	addr, stop := run(t, dir)
@@ -172,7 +193,7 @@ func TestTakenAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	if _, err := demo.New(demo.Options{Dir: t.TempDir(), SSHAddr: ln.Addr().String(), Out: io.Discard, Log: io.Discard}); err == nil {
-		t.Error("it took an address that was taken")
+	if _, err := demo.New(demo.Options{Dir: t.TempDir(), SSHAddr: ln.Addr().String(), Out: io.Discard, Log: io.Discard}); err == nil || !strings.Contains(err.Error(), "another address: --ssh-addr") {
+		t.Errorf("an address that is taken: %v", err)
 	}
 }

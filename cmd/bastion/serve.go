@@ -13,6 +13,7 @@ import (
 
 	"github.com/podbastion/podbastion/bastion"
 	"github.com/podbastion/podbastion/internal/cli"
+	"github.com/podbastion/podbastion/internal/oplog"
 	"github.com/podbastion/podbastion/internal/settings"
 )
 
@@ -36,9 +37,9 @@ func serve(ctx context.Context, args []string, out, errOut io.Writer) error {
 	if err != nil {
 		return &cli.Error{Status: cli.StatusConfig, Err: err}
 	}
-	log, err := bastion.NewLogger(config.Log, errOut)
+	log, err := oplog.New(config.Log.Level, config.Log.Format, errOut)
 	if err != nil {
-		return &cli.Error{Status: cli.StatusConfig, Err: err}
+		return &cli.Error{Status: cli.StatusConfig, Err: fmt.Errorf("bastion: %w", err)}
 	}
 	b, err := bastion.New(config, bastion.Parts{Log: log})
 	if err != nil {
@@ -53,7 +54,7 @@ func serve(ctx context.Context, args []string, out, errOut io.Writer) error {
 		for {
 			select {
 			case <-hup:
-				_ = b.Reload() // its outcome is in both logs
+				_ = b.Reload() // its outcome is in the log
 			case <-stop:
 				return
 			}

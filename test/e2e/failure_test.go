@@ -143,6 +143,28 @@ func TestReload(t *testing.T) {
 	}
 }
 
+// A SIGHUP is answered in the log, also when there was nothing to do.
+func TestHangup(t *testing.T) {
+	w := newWorld(t, t.TempDir())
+	defer w.close()
+	before := w.bastion.tail()
+	if strings.Contains(before, "read again") {
+		t.Fatal(before)
+	}
+	if err := w.bastion.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, func() error {
+		if !strings.Contains(w.bastion.tail(), "roles document was read again: it is unchanged") {
+			return fmt.Errorf("not in %s", w.bastion.tail())
+		}
+		return nil
+	})
+	if got := w.ssh(t, "alice+infra+debug", nil, "echo on"); got.stdout != "on\n" {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestLimits(t *testing.T) {
 	w := newWorld(t, t.TempDir())
 	defer w.close()
