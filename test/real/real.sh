@@ -16,7 +16,7 @@ CACHE=${PODBASTION_CACHE:-$HOME/.cache/podbastion}
 KUBE=1.37.2
 ETCD=v3.6.6
 PACKAGES="docker.io iptables iproute2 debootstrap busybox-static openssl openssh-client openssh-server openssh-sftp-server
-  dropbear-bin putty-tools python3-paramiko ssh-audit asciinema expect tmux procps util-linux sshfs rsync lftp btrfs-progs ansible zsh fish mksh sqlite3 sudo gcc libc6-dev ca-certificates curl python3"
+  dropbear-bin putty-tools python3-paramiko ssh-audit asciinema expect tmux procps util-linux less vim ed bc mc nano sshfs rsync lftp btrfs-progs ansible zsh fish mksh sqlite3 sudo gcc libc6-dev ca-certificates curl python3"
 
 say() { echo "real: $*" >&2; }
 die() { say "$*"; exit 1; }
