@@ -93,7 +93,9 @@ func (d *Demo) writeKnownHosts(host, port string) error {
 		name = "[" + host + "]:" + port
 	}
 	line := name + " " + string(ssh.MarshalAuthorizedKey(key.PublicKey()))
-	if err := os.WriteFile(d.path("known_hosts"), []byte(line), 0o600); err != nil {
+	// Whole at once: whoever finds it may log in.
+	part := d.path(".known_hosts")
+	if err := errors.Join(os.WriteFile(part, []byte(line), 0o600), os.Rename(part, d.path("known_hosts"))); err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
 	return nil

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+	"golang.org/x/sys/unix"
 )
 
 func binary(t *testing.T, name string) string {
@@ -138,9 +139,15 @@ func TestAgentCapabilities(t *testing.T) {
 			break
 		}
 	}
+	fd, err := unix.PidfdOpen(target.Process.Pid, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	process := os.NewFile(uintptr(fd), "pidfd")
+	defer process.Close()
 	// enter has the agent's helper enter it with these capabilities and start the agent's program there.
 	enter := func(uid int, caps []string) error {
-		spec, err := json.Marshal(object{"pid": target.Process.Pid, "uid": uid, "gid": uid, "groups": []int{}, "args": []string{"agent", "version"}})
+		spec, err := json.Marshal(object{"uid": uid, "gid": uid, "groups": []int{}, "args": []string{"agent", "version"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -154,7 +161,7 @@ func TestAgentCapabilities(t *testing.T) {
 			set += ",+" + c
 		}
 		cmd := exec.Command("setpriv", set, binary(t, "agent"), "files-enter", string(spec))
-		cmd.ExtraFiles = []*os.File{program}
+		cmd.ExtraFiles = []*os.File{program, process}
 		out, err := cmd.CombinedOutput()
 		if err != nil || !strings.HasPrefix(string(out), "agent ") {
 			return fmt.Errorf("%w: %s", err, out)
