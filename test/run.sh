@@ -3,8 +3,9 @@
 #
 #   test/run.sh [PACKAGE…]     default ./...
 #
-# Two packages at a time, which is two cores: most tests wait for what real shells and engines do. The end-to-end tests
-# come last and alone: they count how often a line is read as a person's would be, on a machine that is not overrun.
+# Two packages at a time, which is two cores: most tests wait for what real shells and engines do. Those that take longest
+# come first, so that none of them is left to run by itself. The end-to-end tests come last and alone: they count how
+# often a line is read as a person's would be, on a machine that is not overrun.
 #
 # PODBASTION_REAL_KEEP=1 leaves the parts running for the next run.
 set -euo pipefail
@@ -21,13 +22,15 @@ make build
 export PODBASTION_BIN=$PWD/bin
 go vet ./...
 go vet -tags real ./...
-alone=github.com/podbastion/podbastion/test/e2e
+module=github.com/podbastion/podbastion
+alone=$module/test/e2e
+long=$(printf '%s\n' "$module"/{test/files,bastion/guard,bastion,bastion/bridge})
 all=$(go list -tags real "$@")
 run() { # PACKAGES, as lines
   [ -z "$1" ] || xargs go test -json -race -tags real -timeout 25m -p 2 <<<"$1" || failed=1 # the summary tells which
 }
 {
-  run "$(grep -vxF "$alone" <<<"$all" || true)"
+  run "$(grep -xF "$long" <<<"$all" | sort -r || true; grep -vxF "$long"$'\n'"$alone" <<<"$all" || true)"
   run "$(grep -xF "$alone" <<<"$all" || true)"
   exit "${failed:-0}"
 } | go run ./test/summary
