@@ -41,9 +41,8 @@ func TestBursts(t *testing.T) {
 			t.Run(k.name, func(t *testing.T) {
 				t.Parallel()
 				s := k.setup
-				s.decide = func(Command) Verdict { return Verdict{} }
+				s.decide, s.places = func(Command) Verdict { return Verdict{} }, true
 				w := newWorld(t, s)
-				w.answering()
 				w.prompt()
 				var want []string
 				for i := range 8 {

@@ -59,6 +59,7 @@ type setup struct {
 	judge  *Judge
 	record func(c Command) error
 	env    []string
+	places bool // the client's terminal says where its cursor is
 }
 
 // denyTouch refuses every line with the word touch: each test's forbidden program leaves a file.
@@ -92,6 +93,9 @@ const prompts = "PS1='>> '; PS2='.. '; HISTFILE=/dev/null; unset PROMPT_COMMAND 
 func newWorld(t testing.TB, s setup) *world {
 	t.Helper()
 	w := &world{t: t, home: t.TempDir(), changed: make(chan struct{}, 1), replies: make(chan string, 1024), ended: make(chan error, 1)}
+	if s.places {
+		w.answering()
+	}
 	if s.argv == nil {
 		s.argv = []string{"/bin/bash"}
 	}
