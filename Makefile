@@ -30,7 +30,7 @@ $(LINT):
 test: ## everything, against real parts, with the race detector
 	test/run.sh
 
-bench: build ## measures, and writes docs/benchmarks.md's table to standard output
+bench: build ## measures what docs/benchmarks.md tells, and prints it as go test does
 	test/bench.sh
 
 fuzz: ## every fuzz target for FUZZTIME each
