@@ -241,7 +241,7 @@ func (r *wordReader) value(w syntax.Word, k kind) {
 	if k == atFile {
 		p := w.Prefix()
 		i := strings.IndexAny(p, "@<")
-		if i < 0 || i > 0 && strings.IndexByte(p, '=') != i-1 && !(strings.Contains(p[i+1:], "/") && !strings.Contains(p, "=")) {
+		if i < 0 || i > 0 && strings.IndexByte(p, '=') != i-1 && (!strings.Contains(p[i+1:], "/") || strings.Contains(p, "=")) {
 			return
 		}
 		w, k = after(w, i+1), aFile

@@ -104,10 +104,11 @@ func (r *run) follow(src io.Reader, log *eventLog, open map[uint64]begun, requir
 	lines.Buffer(make([]byte, 4<<10), maxEventLine)
 	for lines.Scan() {
 		var e filewire.Event
-		if err := json.Unmarshal(lines.Bytes(), &e); err != nil || len(open) > maxOpen {
-			if lines.Err() != nil {
-				return nil // half a line, because the connection broke
-			}
+		good := json.Unmarshal(lines.Bytes(), &e) == nil && len(open) <= maxOpen
+		if !good && lines.Err() != nil {
+			break // half a line, because the connection broke
+		}
+		if !good {
 			return unknown
 		}
 		delete(open, e.ID)

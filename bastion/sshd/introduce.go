@@ -55,21 +55,27 @@ func (c *conn) introduce() (introduction, error) {
 		}
 	}
 	in := introduction{version: string(bytes.TrimRight(buf[:end], "\r"))}
-	_ = c.Conn.SetReadDeadline(time.Now().Add(helloWait))
+	c.ahead, in.ciphers = c.hear(buf, end+1)
+	c.introduced = true
+	return in, nil
+}
+
+// hear reads on for a moment, until the key exchange's first packet, which begins at from, tells the client's ciphers.
+// Whoever is gone is told so at the next read.
+func (c *conn) hear(buf []byte, from int) (ahead []byte, ciphers []string) {
+	_ = c.SetReadDeadline(time.Now().Add(helloWait))
+	defer func() { _ = c.SetReadDeadline(c.deadline) }()
 	for {
-		var whole bool
-		if in.ciphers, whole = offered(buf[end+1:]); whole || len(buf) == cap(buf) {
-			break
+		ciphers, whole := offered(buf[from:])
+		if whole || len(buf) == cap(buf) {
+			return buf, ciphers
 		}
 		n, err := c.Conn.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
 		if err != nil {
-			break // too late; whoever is gone is told so at the next read
+			return buf, nil
 		}
 	}
-	_ = c.Conn.SetReadDeadline(c.deadline)
-	c.ahead, c.introduced = buf, true
-	return in, nil
 }
 
 // offered reads the ciphers to the server of a key exchange's first packet (RFC 4253 sections 6 and 7.1), and tells

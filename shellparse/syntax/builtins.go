@@ -209,7 +209,7 @@ func (r *runner) evaluates(w Word) {
 	}
 	for _, p := range w.Pieces {
 		name, variable := strings.CutPrefix(p.Text, "$")
-		if p.Kind == Literal && !digits(p.Text) || p.Kind != Literal && !(variable && r.counts(name, &r.at)) {
+		if p.Kind == Literal && !digits(p.Text) || p.Kind != Literal && (!variable || !r.counts(name, &r.at)) {
 			r.hidden(openArithmetic)
 			return
 		}

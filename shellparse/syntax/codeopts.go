@@ -53,7 +53,7 @@ func (r *runner) codeInOptions() {
 			if !attached && i+1 < len(r.words) {
 				next = r.words[i+1]
 			}
-			if value, ok := optionValue(program, o, r.words[i], next); ok && !(o == "-e" && rsyncVersion(value)) {
+			if value, ok := optionValue(program, o, r.words[i], next); ok && (o != "-e" || !rsyncVersion(value)) {
 				r.code(value, POSIX, r.below())
 			}
 		}

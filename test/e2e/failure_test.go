@@ -46,7 +46,7 @@ func (w *world) gone(t testing.TB, p *pod, what string) {
 	t.Helper()
 	eventually(t, 15*time.Second, func() error {
 		if got, err := w.engine("exec", p.containers["app"], "ps", "-eo", "args"); err != nil || strings.Contains(got, what) {
-			return fmt.Errorf("%s still runs: %s %v", what, got, err)
+			return fmt.Errorf("%s still runs: %s %s", what, got, fmt.Sprint(err))
 		}
 		return nil
 	})
@@ -259,7 +259,7 @@ func TestNetworkCut(t *testing.T) {
 	w.addr = direct
 	eventually(t, 60*time.Second, func() error {
 		if got, err := w.engine("exec", debug.containers["app"], "ps", "-eo", "args"); err != nil || strings.Contains(got, "sleep 5822") {
-			return fmt.Errorf("still running: %s %v", got, err)
+			return fmt.Errorf("still running: %s %s", got, fmt.Sprint(err))
 		}
 		return nil
 	})

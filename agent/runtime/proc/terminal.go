@@ -87,7 +87,7 @@ func look(f *os.File, root, foreground int) (*sight, error) {
 	}
 	s.Reading = by != nil
 	s.Command, s.Shell, s.Scripted = s.shell(leader, by)
-	if who > 0 && who != leader && !(s.Shell && !s.Scripted) { // a shell without job control may be in another's group
+	if who > 0 && who != leader && (!s.Shell || s.Scripted) { // a shell without job control may be in another's group
 		if name, shell, scripted := s.shell(who, by); shell && !scripted {
 			s.Command, s.Shell, s.Scripted, leader = name, true, false, who
 		}
