@@ -202,7 +202,7 @@ func (w *world) serve(t testing.TB) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
 	go func() { ran <- rt.Run(ctx) }()
-	t.Cleanup(func() { cancel(); _ = <-ran; _ = rt.Close() })
+	t.Cleanup(func() { cancel(); t.Log("the runtime ended:", <-ran); _ = rt.Close() })
 	a := agenttest.Start(t, agenttest.WithRuntime(rt), func(o *agent.Options) { o.Files = files.NewConfined(log, program) })
 	for deadline := time.Now().Add(20 * time.Second); len(rt.List()) < len(w.pods) && time.Now().Before(deadline); {
 		time.Sleep(20 * time.Millisecond)
@@ -245,7 +245,7 @@ func (w *world) serve(t testing.TB) {
 	_, w.port, _ = net.SplitHostPort(ln.Addr().String())
 	served := make(chan error, 1)
 	go func() { served <- front.Serve(ctx, ln) }()
-	t.Cleanup(func() { cancel(); front.Close(); _ = <-served })
+	t.Cleanup(func() { cancel(); front.Close(); t.Log("the front ended:", <-served) })
 }
 
 // login writes a key, a roles document and what the clients need.
