@@ -72,7 +72,7 @@ func (g *Guard) step(ctx context.Context) error {
 		text = bytes.Clone(g.queue[:g.flowing()])
 		g.consume(len(text))
 	}
-	waiting := len(g.queue) > 0
+	waiting, mark := len(g.queue) > 0, g.interrupts
 	g.mu.Unlock()
 	switch {
 	case !awaited.IsZero():
@@ -83,7 +83,7 @@ func (g *Guard) step(ctx context.Context) error {
 	case waiting && !g.ran.IsZero():
 		return g.settled(ctx)
 	case len(text) > 0:
-		return g.text(text)
+		return g.text(mark, text)
 	case waiting:
 		return g.submit(ctx)
 	}
@@ -156,7 +156,8 @@ func couldSubmit(previous, b byte) bool {
 func mayCode(b byte) bool { return b == '`' || b == '(' || b == 0x1b || b == 0x10 || b == 0x12 }
 
 // text forwards keys that submit nothing. The keys that belong to the gate are not a user's to press.
-func (g *Guard) text(p []byte) error {
+// What an interrupt overtook since mark is gone, as with a terminal's own.
+func (g *Guard) text(mark int, p []byte) error {
 	out := p[:0]
 	for _, b := range p {
 		g.magic = follow(gateKeys, g.magic, b)
@@ -177,7 +178,8 @@ func (g *Guard) text(p []byte) error {
 		g.completes = true
 	}
 	g.typed = true
-	return g.send(out)
+	_, err := g.sendUnless(mark, out, true)
+	return err
 }
 
 // isAlone tells that only the shell can write to the terminal, as far as the node knows.
@@ -339,7 +341,7 @@ func (g *Guard) pass(mark int) error {
 	key := g.queue[0]
 	g.consume(1)
 	g.mu.Unlock()
-	return g.text([]byte{key})
+	return g.text(mark, []byte{key})
 }
 
 // flow forwards the held key as one that submits no command line.
