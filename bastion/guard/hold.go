@@ -391,11 +391,11 @@ func (g *Guard) submit(ctx context.Context) error {
 	g.mu.Lock()
 	key := g.queue[0]
 	g.mu.Unlock()
+	defer g.unhold() // however it was decided: what comes next is not behind this key
 	began, poll, asked := time.Now(), pollShort, false
 	for {
 		if g.gated() {
 			g.hold()
-			defer g.unhold()
 			if g.pasting && g.inserts {
 				return g.viaPaste(ctx)
 			}
@@ -420,7 +420,6 @@ func (g *Guard) submit(ctx context.Context) error {
 			return g.flow() // a program's, or left for the prompt, where the gate tells it
 		case who == aShell && (!known || st.Reading && st.Unread == 0) && !g.startsStill(st, known):
 			g.hold()
-			defer g.unhold()
 			return g.viaScreen(ctx, key, st, known)
 		default:
 			g.hold()
