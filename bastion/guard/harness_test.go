@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -340,26 +339,5 @@ func (n *node) State(context.Context) (State, error) {
 	}, nil
 }
 
-// Alone looks for other programs that have the terminal open, which is enough for a shell that has started none.
-func (n *node) Alone(context.Context) (bool, error) {
-	name, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/0", n.pid))
-	if err != nil {
-		return false, err
-	}
-	all, err := os.ReadDir("/proc")
-	if err != nil {
-		return false, err
-	}
-	for _, p := range all {
-		pid, err := strconv.Atoi(p.Name())
-		if err != nil || pid == n.pid || pid == os.Getpid() {
-			continue
-		}
-		for _, fd := range []string{"0", "1", "2", "255"} {
-			if to, err := os.Readlink("/proc/" + p.Name() + "/fd/" + fd); err == nil && to == name {
-				return false, nil
-			}
-		}
-	}
-	return true, nil
-}
+// Alone asks as the agent does: a terminal's name says little, another container's may be called the same.
+func (n *node) Alone(context.Context) (bool, error) { return proc.Alone(proc.Identify(n.pid)) }
