@@ -43,6 +43,7 @@ type copier struct {
 	last     *clock                    // of a byte in either direction
 	events   func(src io.Reader) error // takes the process' standard error, where that is not for the client
 	in, out  atomic.Int64
+	cut      atomic.Bool // output that comes now is not for the client: some of it may be missing already
 
 	commands *commands    // nil for a file transfer
 	start    bridge.Start // of commands
@@ -217,6 +218,9 @@ func (c *copier) output(p bridge.Process, broken chan<- error) <-chan result {
 		copies.Go(func() {
 			err := pump(func(b []byte) error {
 				c.last.touch()
+				if c.cut.Load() {
+					return nil
+				}
 				if err := record(b); err != nil {
 					return err
 				}
@@ -380,6 +384,7 @@ func (c *copier) limit(what, text string) error {
 // an agent that does not answer, is left behind.
 func (c *copier) stop(p bridge.Process, done <-chan result, why error) error {
 	if c.events != nil { // what became of the files is told behind output that nobody takes any more
+		c.cut.Store(true)
 		var rest sync.WaitGroup
 		rest.Go(func() { _, _ = io.Copy(io.Discard, p.Stdout()) }) // ends with the process
 		defer rest.Wait()
