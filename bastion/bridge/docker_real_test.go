@@ -214,7 +214,7 @@ func TestEngineGoes(t *testing.T) {
 	}
 	for _, sig := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM} {
 		id, s := e.pod(t, "ash", "engine", "uid-"+sig.String())
-		s.Argv = []string{"/bin/sh", "-c", "trap '' HUP TERM PIPE; echo up; sleep 1; exit 0"} // would end well by itself
+		s.Argv = []string{"/bin/sh", "-c", "trap '' HUP TERM PIPE; echo up; sleep 5; exit 0"} // would end well by itself
 		s.TTY = false
 		quiet := s
 		quiet.Session, quiet.Argv = s.Session+"-2", []string{"/bin/sh", "-c", "trap '' HUP TERM; echo up; while :; do sleep 1; done"}

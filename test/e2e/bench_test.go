@@ -225,15 +225,19 @@ func echoTime(b *testing.B, x *terminal, n int) time.Duration {
 func (w *world) signer(b *testing.B, account string) ssh.Signer {
 	b.Helper()
 	w.key(b, account)
-	data, err := os.ReadFile(w.path("id_" + account))
-	if err != nil {
-		b.Fatal(err)
-	}
-	s, err := ssh.ParsePrivateKey(data)
+	s, err := readKey(w.path("id_" + account))
 	if err != nil {
 		b.Fatal(err)
 	}
 	return s
+}
+
+func readKey(file string) (ssh.Signer, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	return ssh.ParsePrivateKey(data)
 }
 
 // dial logs in from the nth of a few loopback addresses, so that the bound on connections of one source is not met.
