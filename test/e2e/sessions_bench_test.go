@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	idleSessions = 300 // interactive, one connection each
+	idleSessions = 5000 // interactive, one connection each
 	openingRate  = 300  // a second
 )
 
@@ -80,7 +80,7 @@ func (w *world) fill(b *testing.B, d *daemon, signer ssh.Signer) {
 			lost++
 			continue
 		}
-		if err := s.until(fmt.Sprintf("\nstill-%d\r", i)); err != nil {
+		if err := s.until(fmt.Sprintf("still-%d\r\n", i)); err != nil {
 			b.Errorf("session %d: %v", i, err)
 			lost++
 		}
