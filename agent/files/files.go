@@ -28,10 +28,10 @@ import (
 	"github.com/podbastion/podbastion/internal/filewire"
 )
 
-// Session is one session's streams. In begins with the header.
+// Session is one session's streams. In begins with the header, and returns when no more comes.
 type Session struct {
 	User   string // empty: the container's own
-	In     io.Reader
+	In     io.WriterTo
 	Out    io.Writer
 	Events io.Writer // JSON lines, filewire.Event
 }
@@ -111,10 +111,10 @@ func serveHeader(ctx context.Context, root *tree.Root, homes []string, in io.Rea
 }
 
 // ending is in as long as ctx lasts.
-func ending(ctx context.Context, in io.Reader) io.Reader {
+func ending(ctx context.Context, in io.WriterTo) io.Reader {
 	r, w := io.Pipe()
 	go func() { // ends with in, or when nobody reads any more
-		_, err := io.Copy(w, in)
+		_, err := in.WriteTo(w)
 		_ = w.CloseWithError(err)
 	}()
 	context.AfterFunc(ctx, func() { _ = r.CloseWithError(context.Cause(ctx)) })
