@@ -80,7 +80,7 @@ func (j *Joined) Close() error {
 	if j.mu.TryLock() {
 		defer j.mu.Unlock()
 		if j.block != nil {
-			_ = j.Conn.SetWriteDeadline(time.Now().Add(pieceTime)) // it is being closed
+			_ = j.SetWriteDeadline(time.Now().Add(pieceTime)) // it is being closed
 			_ = j.send(pieceSize)
 		}
 	}
