@@ -49,9 +49,10 @@ func (s *Server) files(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.finish(live)
 	conn, _ := r.Context().Value(connKey{}).(*watched)
-	f := &fileServer{server: s, live: live, grant: g, container: c, conn: conn}
+	f := &fileServer{server: s, live: live, grant: g, container: c, conn: conn, lane: newLane(w)}
+	defer f.lane.close()
 	opts := &remotecommand.Options{Stdin: true, Stdout: true, Stderr: true}
-	remotecommand.ServeExec(wholeFrames{w}, r, f, g.Pod, g.UID, g.Container, []string{"files"}, opts, 0, streamTimeout, []string{remotecommand.StreamProtocolV4Name})
+	remotecommand.ServeExec(f.lane, r, f, g.Pod, g.UID, g.Container, []string{"files"}, opts, 0, streamTimeout, []string{remotecommand.StreamProtocolV4Name})
 }
 
 // fileServer serves one grant's files.
@@ -61,6 +62,7 @@ type fileServer struct {
 	grant     grant.Grant
 	container runtime.Container
 	conn      *watched
+	lane      *lane
 }
 
 // ExecInContainer implements remotecommand.Executor.
@@ -82,8 +84,13 @@ func (f *fileServer) ExecInContainer(_ context.Context, _, _, _ string, _ []stri
 		}
 	})
 	defer stop()
+	from, ok := in.(identified)
+	to, ok2 := out.(identified)
+	if !ok || !ok2 {
+		return errors.New("agent: files are served by SPDY alone")
+	}
 	err := f.server.o.Files.Serve(ctx, f.container, files.Session{
-		User: f.grant.User, In: f.counted("in", in), Out: counter{out, f.count("out")}, Events: events,
+		User: f.grant.User, In: f.lane.from(from, f.count("in")), Out: counter{f.lane.to(to), f.count("out")}, Events: events,
 	})
 	_ = out.Close() // tells the peer that this was all
 	_ = events.Close()
@@ -96,10 +103,6 @@ func (f *fileServer) ExecInContainer(_ context.Context, _, _, _ string, _ []stri
 func (f *fileServer) count(direction string) func(int) {
 	c := f.server.o.Metrics.bytes.WithLabelValues(direction)
 	return func(n int) { c.Add(float64(n)) }
-}
-
-func (f *fileServer) counted(direction string, r io.Reader) io.Reader {
-	return io.TeeReader(r, counter{io.Discard, f.count(direction)})
 }
 
 // counter counts what passes.

@@ -113,7 +113,7 @@ func (c *Confined) attend(ctx context.Context, helper *os.Process, wait func() e
 		cancel(ErrContainerEnded)
 	}()
 	go func() { // ends with s.In, or when the helper no longer reads
-		_, _ = io.CopyBuffer(struct{ io.Writer }{in}, struct{ io.Reader }{s.In}, make([]byte, copySize))
+		_, _ = s.In.WriteTo(in)
 		_ = in.Close()
 	}()
 	var copies sync.WaitGroup

@@ -28,10 +28,10 @@ import (
 	"github.com/podbastion/podbastion/internal/filewire"
 )
 
-// Session is one session's streams. In begins with the header.
+// Session is one session's streams. In begins with the header, and returns when no more comes.
 type Session struct {
 	User   string // empty: the container's own
-	In     io.Reader
+	In     io.WriterTo
 	Out    io.Writer
 	Events io.Writer // JSON lines, filewire.Event
 }
@@ -56,26 +56,21 @@ func Main() {
 	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) // the program cannot be read, which the kernel takes for the same
 	unix.Umask(umask)
 	debug.SetMemoryLimit(256 << 20)
-	goruntime.GOMAXPROCS(1) // it does one thing at a time; more would only be woken for nothing
+	// It does one thing at a time. But where there is no second one to spare, the runtime's own watcher takes the first
+	// from every read that waits, and is woken at its end: that costs more than the request.
+	goruntime.GOMAXPROCS(2)
 	root, err := tree.Open("/", "")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "files:", err)
 		os.Exit(1)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM) // the session is over: what goes on stops where it is
-	err = serve(ctx, root, []string{args[1], args[2]}, polled(0), polled(1), os.Stderr)
+	err = serve(ctx, root, []string{args[1], args[2]}, os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	if err != nil {
 		os.Exit(1)
 	}
 	os.Exit(0)
-}
-
-// polled is a descriptor that the runtime waits for with epoll. A read that blocks the thread has the runtime's own
-// watcher wake for every request, which costs more than the request.
-func polled(fd int) *os.File {
-	_ = unix.SetNonblock(fd, true)         // without, it merely blocks
-	return os.NewFile(uintptr(fd), "pipe") // #nosec G115 -- 0 or 1
 }
 
 // serve reads the header and does what it says. The first of homes that is a directory is where relative paths start.
@@ -116,10 +111,10 @@ func serveHeader(ctx context.Context, root *tree.Root, homes []string, in io.Rea
 }
 
 // ending is in as long as ctx lasts.
-func ending(ctx context.Context, in io.Reader) io.Reader {
+func ending(ctx context.Context, in io.WriterTo) io.Reader {
 	r, w := io.Pipe()
 	go func() { // ends with in, or when nobody reads any more
-		_, err := io.Copy(w, in)
+		_, err := in.WriteTo(w)
 		_ = w.CloseWithError(err)
 	}()
 	context.AfterFunc(ctx, func() { _ = r.CloseWithError(context.Cause(ctx)) })

@@ -129,7 +129,7 @@ func attended(ctx context.Context, t *testing.T, script string, grace time.Durat
 	client, clientEnd := io.Pipe()
 	defer func() { _ = clientEnd.Close(); container.Close() }()
 	c := &Confined{log: log, grace: grace}
-	return c.attend(ctx, cmd.Process, cmd.Wait, container, Session{In: client, Out: out, Events: events}, in.w, outPipe.r, evPipe.r)
+	return c.attend(ctx, cmd.Process, cmd.Wait, container, Session{In: reading{client}, Out: out, Events: events}, in.w, outPipe.r, evPipe.r)
 }
 
 // writerFunc is a writer.
@@ -180,3 +180,8 @@ func TestEndIsTold(t *testing.T) {
 		})
 	}
 }
+
+// reading is what a session reads.
+type reading struct{ io.Reader }
+
+func (r reading) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, r.Reader) }

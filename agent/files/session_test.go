@@ -50,7 +50,7 @@ func begin(t *testing.T, s server, c runtime.Container, user string, h filewire.
 	evR, evW := io.Pipe()
 	x := &session{in: inW, out: outR, cancel: cancel, done: make(chan error, 1), told: map[string]int{}}
 	go func() {
-		err := s.Serve(ctx, c, files.Session{User: user, In: inR, Out: outW, Events: evW})
+		err := s.Serve(ctx, c, files.Session{User: user, In: reading{inR}, Out: outW, Events: evW})
 		_ = evW.Close()
 		x.read.Wait()
 		_ = outW.Close()
@@ -126,3 +126,8 @@ func open(t *testing.T, s server, c runtime.Container, user string, rules filewi
 	t.Cleanup(func() { _ = client.Close() })
 	return x, client
 }
+
+// reading is what a session reads.
+type reading struct{ io.Reader }
+
+func (r reading) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, r.Reader) }

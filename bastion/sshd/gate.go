@@ -61,7 +61,8 @@ func (l *gateListener) Accept() (net.Conn, error) {
 }
 
 func (g *gate) enter(raw net.Conn) (*conn, string) {
-	c := &conn{Conn: tcp.NewBulk(raw), gate: g, source: addrPort(raw.RemoteAddr())}
+	bulk := tcp.NewBulk(raw)
+	c := &conn{Conn: bulk, out: tcp.NewJoined(bulk), gate: g, source: addrPort(raw.RemoteAddr())}
 	c.books = g.throttle.Connection(c.source.Addr())
 	c.network = throttle.Source(c.source.Addr())
 	g.mu.Lock()
@@ -179,6 +180,7 @@ func (g *gate) wait() {
 // conn is one client's connection.
 type conn struct {
 	net.Conn
+	out     *tcp.Joined // what the library writes
 	gate    *gate
 	source  netip.AddrPort
 	network netip.Prefix
@@ -222,7 +224,7 @@ func (c *conn) used(ctx glider.Context) {
 func (c *conn) note() { c.heard.Store(time.Now().UnixNano()) }
 
 func (c *conn) Close() error {
-	err := c.Conn.Close()
+	err := c.out.Close()
 	c.closed.Do(func() {
 		c.gate.leave(c)
 		c.books.Close()

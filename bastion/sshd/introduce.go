@@ -137,7 +137,7 @@ func (c *conn) Write(p []byte) (int, error) {
 			return len(p), nil
 		}
 	}
-	return c.Conn.Write(p)
+	return c.out.Write(p)
 }
 
 var libssh2 = regexp.MustCompile(`^SSH-2\.0-libssh2_1\.(\d{1,3})\b`)
