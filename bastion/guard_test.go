@@ -2,6 +2,9 @@ package bastion_test
 
 import (
 	"bytes"
+	"encoding/json"
+	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -112,6 +115,65 @@ func TestGuardedShell(t *testing.T) {
 		"allow  exec high bash", "allow  exec high echo three", "deny no-touch exec high touch F"}
 	if a, b := strings.Join(got, "\n"), strings.Join(want, "\n"); a != b {
 		t.Errorf("commands:\n%s\nwant:\n%s\nscreen %q", a, b, out.String())
+	}
+	w.endsAndMarks(t, file)
+}
+
+// endsAndMarks looks at the shell's session: how each command ended, as the gate told, and where it is marked.
+func (w *whole) endsAndMarks(t *testing.T, file string) {
+	t.Helper()
+	var commands []audit.Event
+	var ends []string
+	var session, recording string
+	for _, e := range w.events(t) {
+		if session == "" && e.Type == audit.Command {
+			session = e.Session
+		}
+		switch {
+		case session == "" || e.Session != session:
+		case e.Type == audit.Command:
+			commands = append(commands, e)
+		case e.Type == audit.CommandEnd:
+			ends = append(ends, fmt.Sprint(e.Line, ": ", *e.Exit))
+		case e.Type == audit.RecordingClose:
+			recording = e.Path
+		}
+	}
+	want := []string{"echo o''ne: 0", "uname >/dev/null; echo t''wo: 0", "false: 1", "echo st=$?: 0"} // what was denied has no end, and the shell's own is the session's
+	if a, b := strings.Join(ends, "\n"), strings.Join(want, "\n"); a != b {
+		t.Errorf("ends:\n%s\nwant:\n%s", a, b)
+	}
+	data, err := os.ReadFile(recording)
+	must(t, err)
+	var marked []float64
+	var labels, shown []string // shown between one mark and the next
+	last := ""
+	for line := range strings.Lines(string(data)) {
+		var e []any
+		if json.Unmarshal([]byte(line), &e) != nil || len(e) != 3 {
+			continue // the header
+		}
+		switch text := e[2].(string); e[1] {
+		case "m":
+			marked, labels, shown, last = append(marked, e[0].(float64)), append(labels, strings.ReplaceAll(text, file, "F")), append(shown, last), ""
+		case "o":
+			last += text
+		}
+	}
+	wantLabels := []string{"echo o''ne", "deny: touch F", "warn: uname >/dev/null; echo t''wo", "false", "echo st=$?", "exit 3"}
+	if a, b := strings.Join(labels, "\n"), strings.Join(wantLabels, "\n"); a != b || len(commands) != len(labels) {
+		t.Fatalf("marks:\n%s\nwant:\n%s\nand as many events, not %d", a, b, len(commands))
+	}
+	for i, e := range commands {
+		// The clock of the recording begins with the session: what counts is that the two go alike.
+		if d := e.Time.Sub(commands[0].Time).Seconds() - (marked[i] - marked[0]); math.Abs(d) > 0.5 {
+			t.Errorf("the mark of %q is %.3f s from its event", e.Line, d)
+		}
+	}
+	// A mark stands between the line's echo and what it prints, and a denial's before its notice.
+	if !strings.Contains(shown[0], "o''ne") || strings.Contains(shown[0], "one\r\n") || !strings.Contains(shown[1], "one\r\n") ||
+		strings.Contains(shown[1], "denied") || !strings.Contains(shown[2], "denied by rule no-touch") || strings.Contains(shown[2], "warning") {
+		t.Errorf("shown before the marks: %q", shown)
 	}
 }
 

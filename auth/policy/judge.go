@@ -46,12 +46,14 @@ func (j *judge) command(c *syntax.Command) {
 	}
 	for _, a := range c.Assigns {
 		if strings.Contains(a.Name, hook) {
+			j.tampers = true
 			j.add(j.undecided(Node{Text: a.Name + "="}, "it changes what tells the bastion of lines"))
 		}
 		j.assignment(c, a)
 	}
 	for _, w := range c.Words {
 		if strings.Contains(w.String(), hook) {
+			j.tampers = true
 			j.add(j.undecided(Node{Text: c.String(), Via: c.Via, Function: c.Function}, "it may change what tells the bastion of lines"))
 			break
 		}

@@ -70,6 +70,7 @@ type Verdict struct {
 	Shell       string              // with StartsShell: its name, "sh" where the line does not tell which one
 	Defines     []syntax.Definition // names that the line defines, to be kept in Facts.Defined once it has run
 	Strays      bool                // it sets HOME or PWD, so that Facts.Home is not known once it has run
+	Tampers     bool                // it may change what tells the bastion of lines
 	Err         error               // why the text could not be taken apart
 	// Incomplete says that nothing of the command runs yet, since the shell will ask for more of it.
 	Incomplete bool
@@ -163,7 +164,7 @@ func (p *Policy) Decide(line Line, facts Facts) (v Verdict) {
 		}
 	}
 	v = j.verdict()
-	v.Strays = script.Strays
+	v.Strays, v.Tampers = script.Strays, j.tampers
 	v.Err, v.Incomplete = err, incomplete
 	if err != nil && !incomplete && v.Action != auth.Deny {
 		u := p.unsure("the line cannot be taken apart: "+strings.TrimPrefix(err.Error(), "syntax: "), err)
@@ -217,6 +218,7 @@ type judge struct {
 	needs   []string
 	shell   string // that the line starts, to read further commands
 	sure    bool
+	tampers bool
 }
 
 // script judges all the commands of a script.
@@ -224,6 +226,7 @@ func (j *judge) script(s *syntax.Script) {
 	j.defines = append(j.defines, s.Defines...)
 	for _, d := range s.Defines {
 		if strings.Contains(d.Name, hook) || !d.Alias && !d.Gone && slices.Contains(hooks, d.Name) {
+			j.tampers = true
 			j.add(j.undecided(Node{Text: d.Name + "()"}, "it changes what tells the bastion of lines"))
 		}
 	}

@@ -48,7 +48,7 @@ func (g *Guard) conclude(ctx context.Context, d decision, v Verdict) error {
 			}
 		}
 		g.last = d.command
-		g.replaced = g.replaced || v.Replaces
+		g.replaced, g.tampered = g.replaced || v.Replaces, g.tampered || v.Tampers
 		g.begins = v.StartsShell
 		g.started(d.command.Line)
 		return d.run(v)

@@ -54,6 +54,7 @@ type Verdict struct {
 	Sure       bool   // of what would run
 	Incomplete bool   // the shell goes on reading: nothing of it runs yet
 	Strays     bool   // it sets HOME or PWD
+	Tampers    bool   // it may change what the gate tells
 	Shell      string // with StartsShell: which one
 	Replaces   bool   // what runs may take the shell's place or be a shell itself
 	// StartsShell says that a shell is started that reads commands from the session.
@@ -152,6 +153,7 @@ type Guard struct {
 	discard   bool   // the rest of this paste is dropped
 	begins    bool   // the newest line that was let run starts a shell
 	replaced  bool   // the session's own shell may have become another one
+	tampered  bool   // what the gate tells may have been changed
 	pending   string // lines that the next one continues, as the screen path knows them
 	prompt    string // the prompt before the first of them
 	last      Command

@@ -46,6 +46,7 @@ type world struct {
 type event struct {
 	Command
 	Verdict
+	ran bool // the forbidden file was there before
 }
 
 // setup is what a test wants of its world.
@@ -88,6 +89,7 @@ func rules(t testing.TB, mode auth.Mode, action auth.Action, programs ...string)
 }
 
 const prompts = "PS1='>> '; PS2='.. '; HISTFILE=/dev/null; unset PROMPT_COMMAND MAIL; alias pwd=pwd\n"
+const zshPrompts = "PROMPT='>> '; PROMPT2='.. '; unset RPROMPT\n"
 
 func newWorld(t testing.TB, s setup) *world {
 	t.Helper()
@@ -98,7 +100,7 @@ func newWorld(t testing.TB, s setup) *world {
 	if s.argv == nil {
 		s.argv = []string{"/bin/bash"}
 	}
-	files := map[string]string{".bash_profile": prompts, ".zshrc": "PROMPT='>> '; PROMPT2='.. '; unset RPROMPT\n", ".profile": prompts,
+	files := map[string]string{".bash_profile": prompts, ".zshrc": zshPrompts, ".profile": prompts,
 		".config/fish/config.fish":                          "function fish_prompt; echo -n '>> '; end\nfunction fish_greeting; end\n",
 		".local/share/fish/generated_completions/none.fish": ""} // else its first start reads every manual page
 	for name, text := range s.files {
@@ -156,7 +158,7 @@ func newWorld(t testing.TB, s setup) *world {
 		}
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.events = append(w.events, event{c, v})
+		w.events = append(w.events, event{c, v, w.exists("F")})
 		return nil
 	}
 	o.Finished = func(_ Command, status int) {
@@ -241,11 +243,13 @@ func (w *world) keys(k string) {
 	}
 }
 
-// slowly types one key at a time, as a person does.
+var aKey = regexp.MustCompile(`\x1b\[[0-9;]*[A-Za-z~]|\x1b.|(?s:.)`)
+
+// slowly types one key at a time, as a person does; a keyboard sends what a key is whole.
 func (w *world) slowly(k string) {
 	w.t.Helper()
-	for i := range len(k) {
-		w.keys(k[i : i+1])
+	for _, key := range aKey.FindAllString(k, -1) {
+		w.keys(key)
 		time.Sleep(3 * time.Millisecond)
 	}
 }

@@ -121,7 +121,7 @@ func (g *Guard) told(ctx context.Context, r gate.Report) error {
 		c.Directory = g.directory(ctx)
 	}
 	c.Unsure = twice
-	if altered(r) {
+	if g.altered(r) {
 		c.Line, c.Typed, c.Sure, c.Unsure = r.Text, r.Expanded, false, true
 	}
 	if r.Truncated {
@@ -153,10 +153,10 @@ func agrees(text string, r gate.Report) bool {
 	return text == "" || text == told || text == strings.TrimRight(r.Expanded, " ") || strings.HasSuffix(told, "\n"+text)
 }
 
-// altered tells that the gate expands what holds no reference to an earlier line: somebody has changed it. The shell
-// would run the text, whatever the expansion is said to be.
-func altered(r gate.Report) bool {
-	return r.Text != r.Expanded && r.Function != "edit" && !strings.ContainsAny(r.Text, "!^")
+// altered tells that the gate expands what holds no reference to an earlier line, or that an expansion is not to be
+// believed: somebody has changed the gate. The shell may run the text, whatever the expansion is said to be.
+func (g *Guard) altered(r gate.Report) bool {
+	return r.Text != r.Expanded && r.Function != "edit" && (g.tampered || !strings.ContainsAny(r.Text, "!^"))
 }
 
 // directory is the working directory of the shell's own process, where the node tells it: the gate's word can be made up.
@@ -231,7 +231,7 @@ func (g *Guard) viaGate(ctx context.Context, key byte) error {
 			} else if r, ok := g.ask(ctx, mark, answerTime); ok {
 				asked.Line, asked.Witness, asked.Unsure, asked.Unseen = r.Expanded, Gate, false, r.Truncated
 				asked.Sure = r.Text == shown.Text
-				if altered(r) {
+				if g.altered(r) {
 					asked.Line, asked.Typed, asked.Sure, asked.Unsure = r.Text, r.Expanded, false, true
 				}
 			} else {

@@ -81,7 +81,7 @@ var takesOver = regexp.MustCompile(`\b(exec|source|eval|enable|builtin|command)\
 func verdict(text string, v policy.Verdict) Verdict {
 	return Verdict{
 		Action: v.Action, Rule: v.Rule, Message: v.Message, Reason: v.Reason, Sure: v.Confidence == policy.High,
-		Incomplete: v.Incomplete, StartsShell: v.StartsShell, Shell: v.Shell, Strays: v.Strays, Replaces: v.StartsShell || takesOver.MatchString(text), Defines: v.Defines,
+		Incomplete: v.Incomplete, StartsShell: v.StartsShell, Shell: v.Shell, Strays: v.Strays, Tampers: v.Tampers, Replaces: v.StartsShell || takesOver.MatchString(text), Defines: v.Defines,
 	}
 }
 

@@ -40,7 +40,7 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 		shown.Confidence = line.High // nobody can have written what the completion is said to have put in
 	}
 	// A prompt may come with a line that nobody typed there, and a line may be where nothing is seen.
-	prefilled := g.stacked && !g.typed && !g.bare() || g.typed && strings.TrimSpace(shown.Text) == "" && shown.Confidence != line.High && g.prompt != "" && !g.bare()
+	prefilled := g.stacked && (!g.typed && !g.bare() || g.typed && strings.TrimSpace(shown.Text) == "") || g.typed && strings.TrimSpace(shown.Text) == "" && shown.Confidence != line.High && g.prompt != "" && !g.bare()
 	g.stacked = g.stacked && (g.typed || prefilled)
 	secret := prefilled || shown.Secret || known && !st.Echo && st.Canonical
 	reads := g.o.Shell
@@ -101,6 +101,9 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 		g.stacked = g.stacked && !prefilled
 		if strings.Contains(c.Line, "print") && strings.Contains(c.Line, "z") {
 			g.stacked = true // print -z
+		}
+		if c.Unsure { // the key may have put a line there instead, as in fish's search
+			g.stacked = true
 		}
 		if v.Incomplete && len(c.Before)+len(c.Line) < maxPending {
 			g.pending = c.Before + c.Line + "\n"

@@ -1,0 +1,68 @@
+package guard
+
+import (
+	"context"
+	"io"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/podbastion/podbastion/auth"
+	"github.com/podbastion/podbastion/internal/tty"
+)
+
+// waiting is a shell with a line editor that takes every key and shows nothing.
+type waiting struct {
+	mu  sync.Mutex
+	got []byte
+}
+
+func (s *waiting) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.got = append(s.got, p...)
+	return len(p), nil
+}
+
+func (s *waiting) State(context.Context) (State, error) {
+	return State{Own: true, Program: "bash", Reading: true}, nil
+}
+
+func (s *waiting) Alone(context.Context) (bool, error) { return true, nil }
+
+func (s *waiting) has(t *testing.T, want string) {
+	t.Helper()
+	var got string
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		s.mu.Lock()
+		got = string(s.got)
+		s.mu.Unlock()
+		if got == want {
+			return
+		}
+	}
+	t.Fatalf("forwarded %q, want %q", got, want)
+}
+
+// A key that was held and then let go as no line of its own holds nothing any more: an interrupt stays behind the keys
+// that came before it.
+func TestInterruptStaysBehindFreeKeys(t *testing.T) {
+	t.Parallel()
+	s := &waiting{}
+	g := New(Options{Size: tty.Size{Cols: 80, Rows: 24}, Target: s, Client: io.Discard, Terminal: s, Shell: "bash",
+		Decide: func(context.Context, Command) Verdict { return Verdict{Action: auth.Deny} },
+		Record: func(context.Context, Command, Verdict) error { return nil }})
+	ctx, cancel := context.WithCancel(t.Context())
+	var work sync.WaitGroup
+	work.Go(func() { _ = g.Run(ctx) })
+	defer work.Wait()
+	defer cancel()
+	sent := ""
+	for _, keys := range []string{"\x04", "w", "xyz\x03", "more\x03"} { // ^D submits nothing there
+		if err := g.FromClient([]byte(keys)); err != nil {
+			t.Fatal(err)
+		}
+		sent += keys
+		s.has(t, sent)
+	}
+}
