@@ -189,6 +189,9 @@ func (j *judge) first(s *subject) (sure, maybe *rule) {
 		} else {
 			r, open = open[0], open[1:]
 		}
+		if r.far(s) {
+			continue
+		}
 		switch r.match(s) {
 		case yes:
 			return r, maybe

@@ -6,6 +6,7 @@ import (
 	"io"
 	"runtime"
 	"strings"
+	"sync"
 
 	sh "mvdan.cc/sh/v3/syntax"
 )
@@ -120,12 +121,17 @@ func variants(text string, dialect Dialect) []sh.LangVariant {
 	return []sh.LangVariant{sh.LangBash}
 }
 
+// parsers are ready to read another text; each is a page of memory.
+var parsers = sync.Pool{New: func() any { return sh.NewParser() }}
+
 // parseFile reads a text by one grammar.
 func parseFile(text string, lang sh.LangVariant) (*sh.File, error) {
-	p := sh.NewParser(sh.Variant(lang))
-	f, err := p.Parse(&boundedReader{rest: text + "\n"}, "")
+	p := parsers.Get().(*sh.Parser)
+	sh.Variant(lang)(p)
+	f, err := p.Parse(&boundedReader{rest: text + "\n", flat: len(text) < maxFrames/20}, "")
 	switch {
 	case err == nil:
+		parsers.Put(p) // one that gave up somewhere may remember where
 		return f, nil
 	case errors.Is(err, ErrTooDeep):
 		return nil, ErrTooDeep
@@ -139,11 +145,12 @@ func parseFile(text string, lang sh.LangVariant) (*sh.File, error) {
 // descends a call for each bracket would otherwise take a stack as large as the text pleases.
 type boundedReader struct {
 	rest string
+	flat bool // too short to nest that deep
 }
 
 func (r *boundedReader) Read(p []byte) (int, error) {
 	var pc [1]uintptr
-	if runtime.Callers(maxFrames, pc[:]) > 0 {
+	if !r.flat && runtime.Callers(maxFrames, pc[:]) > 0 {
 		return 0, ErrTooDeep
 	}
 	if r.rest == "" {
