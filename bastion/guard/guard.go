@@ -131,6 +131,7 @@ type Guard struct {
 	interrupts int
 	reports    []gate.Report
 	hook       hook
+	watch      watch
 	outputs    int // counts pieces of output
 	ends       int // counts line ends in them
 	outputAt   time.Time
@@ -187,6 +188,7 @@ func (g *Guard) Resize(size tty.Size) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.tracker.Resize(size)
+	g.watch.row, _ = g.tracker.Place() // rows have other numbers now
 }
 
 // FromTarget takes the target's output: it is followed, freed of the gate's reports and passed on to the client.

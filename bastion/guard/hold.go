@@ -40,6 +40,7 @@ const (
 	pasteEnd    = "\x1b[201~"
 	gateKeys    = "\x1b[7770;"
 	endOfFile   = 0x04
+	sendBreak   = 0x07
 	operateNext = 0x0f
 )
 
@@ -62,6 +63,16 @@ func (g *Guard) step(ctx context.Context) error {
 		g.mu.Unlock()
 		return g.report(ctx, r)
 	}
+	if g.watch.on && g.watch.mark != g.interrupts { // the one that overtook
+		g.watch.on = false
+		g.mu.Unlock()
+		g.stops()
+		return nil
+	}
+	if g.escaped() {
+		g.mu.Unlock()
+		return g.unseen(ctx)
+	}
 	awaited := g.hook.awaited
 	var text []byte
 	if g.discard {
@@ -73,6 +84,10 @@ func (g *Guard) step(ctx context.Context) error {
 		g.consume(len(text))
 	}
 	waiting, mark := len(g.queue) > 0, g.interrupts
+	var looks <-chan time.Time
+	if g.watch.on && !g.watch.editor && g.ends != g.watch.ends && g.outputs != g.watch.outputs {
+		looks = time.After(quietKnown)
+	}
 	g.mu.Unlock()
 	switch {
 	case !awaited.IsZero():
@@ -89,6 +104,8 @@ func (g *Guard) step(ctx context.Context) error {
 	}
 	select {
 	case <-g.wake:
+		return nil
+	case <-looks:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -128,16 +145,20 @@ func (g *Guard) flowing() int {
 		if couldSubmit(previous, b) || b == '\t' && coded {
 			return i
 		}
+		if b == interrupt[0] {
+			return i + 1 // what is behind it comes after what it does
+		}
 		previous, coded = b, coded || mayCode(b)
 	}
 	return len(g.queue)
 }
 
 // couldSubmit knows the keys that accept a line or run some of it in some shell: Enter, ^J, ^O, ^D where the kernel
-// edits, M-a and M-A in zsh, M-# in both, ^X^E and M-^E in bash, whose ^X^R reads anew what keys mean, ^X* and ^Xg in zsh.
+// edits, M-a and M-A in zsh, M-# in both, ^X^E and M-^E in bash, whose ^X^R reads anew what keys mean, ^X* and ^Xg in zsh;
+// and ^G, which in zsh and ksh looks as if it did.
 func couldSubmit(previous, b byte) bool {
 	switch b {
-	case '\r', '\n', operateNext, endOfFile:
+	case '\r', '\n', operateNext, endOfFile, sendBreak:
 		return true
 	case 'a', 'A':
 		return previous == 0x1b
@@ -172,13 +193,17 @@ func (g *Guard) text(mark int, p []byte) error {
 		return nil
 	}
 	g.look()
+	g.watchPrompt()
 	if bytes.IndexByte(out, '\t') >= 0 && !g.gated() {
 		st, known := g.state(context.Background()) // bounded by stateTime
 		g.alone = known && g.reader(st, known) == aShell && (g.alone || !g.completes) && g.isAlone()
 		g.completes = true
 	}
 	g.typed = true
-	_, err := g.sendUnless(mark, out, true)
+	sent, err := g.sendUnless(mark, out, true)
+	if sent && out[len(out)-1] == interrupt[0] && g.watching() {
+		g.stops()
+	}
 	return err
 }
 
@@ -280,14 +305,7 @@ func (g *Guard) awaitGate(ctx context.Context, since time.Time) error {
 	if shown.Secret {
 		c.Line = ""
 	}
-	v := g.o.Decide(ctx, c)
-	if err := g.o.Record(ctx, c, v); err != nil {
-		return err
-	}
-	if v.Action == auth.Deny { // it cannot be taken back
-		return &Denied{Verdict: v}
-	}
-	return nil
+	return g.happened(ctx, c)
 }
 
 func (g *Guard) mark() int {
@@ -404,6 +422,8 @@ func (g *Guard) submit(ctx context.Context) error {
 		st, known := g.state(ctx)
 		waited := time.Since(began)
 		switch who := g.reader(st, known); {
+		case who == aProgram && g.left():
+			return g.unseen(ctx)
 		case who == aProgram && g.flows(st, waited):
 			return g.flowAway(st)
 		case who == aProgram && !st.Canonical: // its ^C is a key like any other: it stays behind this one

@@ -216,7 +216,7 @@ func (g *Guard) viaGate(ctx context.Context, key byte) error {
 	continues := g.hook.continues
 	g.mu.Unlock()
 	if key != '\r' && key != '\n' && (key != operateNext || g.o.Gate.Shell() == gate.Fish) {
-		if key == '\t' || g.previous == 0x1b || g.previous == 0x18 {
+		if key == '\t' || key == sendBreak || g.previous == 0x1b || g.previous == 0x18 {
 			return g.pass(mark)
 		}
 		return g.flow() // the gate has every key that accepts a line
