@@ -98,7 +98,7 @@ type Options struct {
 
 // Bounds.
 const (
-	maxQueue   = 1 << 20 // a large paste: an interrupt that stands beyond it waits
+	maxQueue   = 8 << 20 // a large paste: an interrupt that stands beyond it waits
 	maxReports = 64
 	maxPending = 64 << 10 // text of lines that are continued
 )
@@ -127,6 +127,8 @@ type Guard struct {
 	mu         sync.Mutex
 	tracker    *line.Tracker
 	queue      []byte // keys that were not forwarded yet
+	before     int    // how many keys were taken off it
+	stop       int    // how many were put on it up to the last interrupt
 	held       bool   // Run holds a key back from a shell: an interrupt goes ahead of it
 	interrupts int
 	reports    []gate.Report
@@ -241,8 +243,9 @@ func (g *Guard) show(p []byte) error {
 func (g *Guard) FromClient(p []byte) error {
 	for len(p) > 0 {
 		g.mu.Lock()
-		if i := lastInterrupt(p); i >= 0 && g.held {
-			g.queue = g.queue[:0]
+		i := lastInterrupt(p)
+		if i >= 0 && g.held {
+			g.consume(len(g.queue))
 			g.interrupts++
 			g.mu.Unlock()
 			g.stir()
@@ -253,6 +256,12 @@ func (g *Guard) FromClient(p []byte) error {
 			continue
 		}
 		n := min(len(p), maxQueue-len(g.queue))
+		if i >= n {
+			i = lastInterrupt(p[:n])
+		}
+		if i >= 0 {
+			g.stop = g.before + len(g.queue) + i + 1
+		}
 		g.queue = append(g.queue, p[:n]...)
 		g.mu.Unlock()
 		g.stir()
@@ -270,12 +279,7 @@ func (g *Guard) FromClient(p []byte) error {
 
 // lastInterrupt finds the last ^C, ^\ or ^Z.
 func lastInterrupt(p []byte) int {
-	for i := len(p) - 1; i >= 0; i-- {
-		if p[i] == 0x03 || p[i] == 0x1c || p[i] == 0x1a {
-			return i
-		}
-	}
-	return -1
+	return max(bytes.LastIndexByte(p, 0x03), bytes.LastIndexByte(p, 0x1c), bytes.LastIndexByte(p, 0x1a))
 }
 
 func (g *Guard) stir() {

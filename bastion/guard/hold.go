@@ -116,10 +116,15 @@ func (g *Guard) step(ctx context.Context) error {
 
 // consume takes bytes off the queue; mu is locked.
 func (g *Guard) consume(n int) {
-	g.queue = g.queue[:copy(g.queue, g.queue[n:])]
-	if len(g.queue) == 0 && cap(g.queue) > maxPending {
-		g.queue = nil // of a large paste
+	g.before += n
+	if g.queue = g.queue[n:]; len(g.queue) == 0 {
+		g.queue = nil
 	}
+	g.roomed()
+}
+
+// roomed has FromClient look again, if it waits.
+func (g *Guard) roomed() {
 	select {
 	case g.space <- struct{}{}:
 	default:
@@ -273,9 +278,8 @@ func (g *Guard) awaitGate(ctx context.Context, since time.Time) error {
 	if g.pasting {
 		limit = pasteTime
 	}
-	g.hold()
+	mark := g.hold()
 	defer g.unhold()
-	mark := g.mark()
 	if g.await(ctx, time.Until(since.Add(limit)), func() bool {
 		return len(g.reports) > 0 || g.hook.awaited.IsZero() || g.interrupts != mark
 	}) || ctx.Err() != nil {
@@ -314,15 +318,21 @@ func (g *Guard) mark() int {
 	return g.interrupts
 }
 
-func (g *Guard) hold() {
+// hold says that a key is held back. It returns what the interrupts were before, since one may go ahead at once.
+func (g *Guard) hold() (mark int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	mark = g.interrupts
+	if !g.held {
+		g.roomed() // what it still has may hold an interrupt
+	}
 	g.held = true
 	// An interrupt that is in the queue already goes ahead too.
-	if i := lastInterrupt(g.queue); i > 0 {
+	if i := g.stop - g.before - 1; i > 0 {
 		g.consume(i)
 		g.interrupts++
 	}
+	return mark
 }
 
 func (g *Guard) unhold() {
@@ -375,9 +385,8 @@ func (g *Guard) forget() {
 // fishReads tells that fish's own `read`, which has the line editor and its keys, takes the held key. It is the gate
 // that says so; what a rule forbids by its name does not get past the screen all the same.
 func (g *Guard) fishReads(ctx context.Context) bool {
-	g.hold()
+	mark := g.hold()
 	defer g.unhold()
-	mark := g.mark()
 	r, ok := g.ask(ctx, mark, ownTime)
 	if !ok || r.Function != "read" || g.mark() != mark {
 		return false
@@ -413,12 +422,15 @@ func (g *Guard) submit(ctx context.Context) error {
 	began, poll, asked := time.Now(), pollShort, false
 	for {
 		if g.gated() {
-			g.hold()
+			if g.hold() != g.mark() {
+				return nil
+			}
 			if g.pasting && g.inserts {
 				return g.viaPaste(ctx)
 			}
 			return g.viaGate(ctx, key)
 		}
+		mark := g.mark()
 		st, known := g.state(ctx)
 		waited := time.Since(began)
 		switch who := g.reader(st, known); {
@@ -439,12 +451,13 @@ func (g *Guard) submit(ctx context.Context) error {
 		case !known && g.promptDue():
 			return g.flow() // a program's, or left for the prompt, where the gate tells it
 		case who == aShell && (!known || st.Reading && st.Unread == 0) && !g.startsStill(st, known):
-			g.hold()
+			if g.hold() != g.mark() {
+				return nil
+			}
 			return g.viaScreen(ctx, key, st, known)
 		default:
 			g.hold()
 		}
-		mark := g.mark()
 		g.await(ctx, poll, func() bool { return g.interrupts != mark || len(g.reports) > 0 || len(g.queue) == 0 })
 		g.unhold()
 		poll = min(2*poll, pollLong)

@@ -174,9 +174,8 @@ func (g *Guard) taken() bool {
 // then typed at the next prompt, as a person's would be, and not while the shell is neither here nor there.
 func (g *Guard) settled(ctx context.Context) error {
 	began := g.ran
-	g.hold()
+	mark := g.hold()
 	defer g.unhold()
-	mark := g.mark()
 	over := func() bool { return g.interrupts != mark || len(g.reports) > 0 || g.hook.state == atPrompt }
 	waits := false
 	defer func() {
