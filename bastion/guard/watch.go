@@ -40,8 +40,8 @@ func (g *Guard) watchPrompt() {
 	defer cancel()
 	st, known := g.state(ctx)
 	answers := known
-	for known && (st.Own || st.Shell) && !st.Canonical && (!st.Reading || st.Unread > 0) && !g.await(ctx, pollShort, func() bool { return false }) && ctx.Err() == nil {
-		st, known = g.state(ctx) // it is at work, and would not show a key now either
+	for !g.typed && known && (st.Own || st.Shell) && !st.Canonical && (!st.Reading || st.Unread > 0) && !g.await(ctx, pollShort, func() bool { return false }) && ctx.Err() == nil {
+		st, known = g.state(ctx) // it is at work, and would not show a first key now either
 	}
 	due := g.promptDue()
 	g.mu.Lock()
