@@ -91,6 +91,14 @@ var evaluated = map[syntax.Dialect][]string{
 		`false && a=1; : $((a))`,
 		`a=1 | :; : $((a))`,
 		`(a=1); : $((a))`,
+		`_=0; : 'x[$(touch F)]'; ((_))`,
+		`BASH_REMATCH=0; [[ 'x[$(touch F)]' =~ .* ]]; ((BASH_REMATCH))`,
+		`OPTARG=0; getopts a: o -a 'x[$(touch F)]'; ((OPTARG))`,
+		`REPLY=0; read <<<'x[$(touch F)]'; ((REPLY))`,
+		`MAPFILE=0; mapfile <<<'x[$(touch F)]'; ((MAPFILE))`,
+		`a=0; printf -va %s 'x[$(touch F)]'; ((a))`,
+		`a=0; b=-va; printf $b 'x[$(touch F)]'; ((a))`,
+		`a=0; compgen -V a -W 'x[$(touch F)]'; ((a))`,
 	},
 	syntax.Zsh: {
 		`let 'a[$(touch F)]=1'`,
@@ -113,6 +121,10 @@ var evaluated = map[syntax.Dialect][]string{
 		`unset 'a[$(touch F)]'`,
 		`set -A 'a[$(touch F)]' 1`,
 		`coproc touch F`,
+		`a=0; print -v a 'x[$(touch F)]'; ((a))`,
+		`a=0; vared a; ((a))`,
+		`a=0; typeset -T a b; b=('x[$(touch F)]'); ((a))`,
+		`match=0; [[ 'x[$(touch F)]' =~ '(.*)' ]]; ((match))`,
 		`/bin/(touch|x) F`,
 		`/bin/touch(N) F`,
 	},
@@ -132,7 +144,7 @@ var evaluated = map[syntax.Dialect][]string{
 }
 
 func TestEvaluated(t *testing.T) {
-	allowlist, denylist := policy.Compile(commands(t, "mode: allowlist\nrules: [{id: ls, action: allow, programs: [ls, eval, printf, mapfile, readarray, compgen]}]")), policy.Compile(commands(t, with))
+	allowlist, denylist := policy.Compile(commands(t, "mode: allowlist\nrules: [{id: ls, action: allow, programs: [ls, eval, printf, print, vared, mapfile, readarray, compgen]}]")), policy.Compile(commands(t, with))
 	for dialect, lines := range evaluated {
 		for _, line := range lines {
 			l := policy.Line{Text: line, Dialect: dialect}

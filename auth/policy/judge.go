@@ -314,7 +314,7 @@ func (j *judge) expanded(c *syntax.Command, d syntax.Definition) {
 		j.add(j.undecided(n, "aliases and functions call each other too deeply"))
 		return
 	}
-	s, err := syntax.Expand(d, c, j.line.Dialect)
+	s, err := syntax.Expand(d, c, j.line.Dialect, j.numbers)
 	if err != nil {
 		j.add(j.undecided(n, "it is "+what+" here, and what that runs is not known"))
 		return

@@ -59,6 +59,10 @@ type Verdict struct {
 	// StartsShell says that a shell is started that reads commands from the session.
 	StartsShell bool
 	Defines     []syntax.Definition
+	// Numbers are variables that it gives numbers, Spoils those that may hold something else once it has run; Forgets
+	// says that any may.
+	Numbers, Spoils []string
+	Forgets         bool
 }
 
 // State is what the node tells about the terminal at one moment.

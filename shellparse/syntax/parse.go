@@ -22,18 +22,25 @@ const (
 
 // Parse takes a text apart as the shell of that dialect would. With an error the text may run anything; with
 // ErrIncomplete and ErrUnparsable there is a script all the same, of what could be read in spite of the fault.
-func Parse(text string, dialect Dialect) (*Script, error) { return ParseIn(text, dialect, nil) }
+func Parse(text string, dialect Dialect) (*Script, error) {
+	return ParseIn(text, dialect, Session{})
+}
 
-// ParseIn is Parse in a session, which tells of the names that it has given another meaning; a call of one may leave
-// another directory and other values behind.
-func ParseIn(text string, dialect Dialect, session func(name string) bool) (*Script, error) {
+// Session is what is known of the shell that reads a text.
+type Session struct {
+	Defined func(name string) bool // says whether a name was given another meaning: a call of one may leave another directory and other values behind
+	Numbers []string               // variables that surely hold numbers
+}
+
+// ParseIn is Parse in a session.
+func ParseIn(text string, dialect Dialect, session Session) (*Script, error) {
 	if len(text) > MaxText {
 		return nil, ErrTooLong
 	}
 	if crowded(text) {
 		return nil, ErrTooMany
 	}
-	c := &collector{dialect: dialect, top: true, session: session, strays: setsHome(text)}
+	c := &collector{dialect: dialect, top: true, session: session.Defined, numbers: session.Numbers, strays: setsHome(text)}
 	err := c.code(text, dialect)
 	switch {
 	case c.err != nil:
@@ -41,7 +48,7 @@ func ParseIn(text string, dialect Dialect, session func(name string) bool) (*Scr
 	case err == nil && continued(text, dialect):
 		err = ErrIncomplete
 	case errors.Is(err, ErrIncomplete) || errors.Is(err, ErrUnparsable):
-		c = &collector{dialect: dialect, top: true, session: session, strays: setsHome(text)}
+		c = &collector{dialect: dialect, top: true, session: session.Defined, numbers: session.Numbers, strays: setsHome(text)}
 		c.salvage(text)
 		if c.err != nil {
 			return nil, c.err
@@ -50,6 +57,7 @@ func ParseIn(text string, dialect Dialect, session func(name string) bool) (*Scr
 		return nil, err
 	}
 	c.relyOn()
+	c.lasting()
 	if strings.HasPrefix(text, "^") && (dialect == Bash || dialect == Zsh) {
 		c.script.History = true
 	}
