@@ -157,16 +157,15 @@ func (w *walker) number(parts []sh.WordPart, at *place) bool {
 		ok := false
 		switch p := p.(type) {
 		case *sh.Lit:
-			ok = digits(p.Value) || i == 0 && IsNumber(p.Value)
-			if i == 0 && ok {
-				ok = IsNumber(p.Value)
-			}
+			ok = IsNumber(p.Value) // behind what may be empty, letters would be a name
 		case *sh.SglQuoted:
 			ok = i == 0 && IsNumber(p.Value)
 		case *sh.DblQuoted:
 			ok = w.number(p.Parts, at)
 		case *sh.ArithmExp:
 			ok = true
+		case *sh.CmdSubst:
+			ok = w.printsNumbers(p.Stmts)
 		case *sh.ParamExp:
 			name, simple := simpleParameter(p)
 			ok = simple && w.counts(name, at) || p.Length || p.Param != nil && p.Index != nil && !p.Excl && p.Exp == nil && p.Repl == nil && p.Flags == nil && w.counts(p.Param.Value, at)
@@ -176,6 +175,57 @@ func (w *walker) number(parts []sh.WordPart, at *place) bool {
 		}
 	}
 	return true
+}
+
+// printsNumbers says whether a substitution's commands print numbers and nothing else. A program of the same name that
+// printed something else would have been run already.
+func (w *walker) printsNumbers(list []*sh.Stmt) bool {
+	if len(list) != 1 {
+		return false
+	}
+	s := list[0]
+	for {
+		b, ok := s.Cmd.(*sh.BinaryCmd)
+		if !ok || b.Op != sh.Pipe || len(s.Redirs) > 0 || s.Background {
+			break
+		}
+		s = b.Y
+	}
+	call, ok := s.Cmd.(*sh.CallExpr)
+	if !ok || s.Background || s.Coprocess || len(call.Assigns) > 0 || len(call.Args) == 0 {
+		return false
+	}
+	for _, r := range s.Redirs {
+		if r.Op != sh.RdrIn {
+			return false
+		}
+	}
+	var words []string
+	for _, arg := range call.Args {
+		text, known := w.word(arg).Known()
+		if !known {
+			return false
+		}
+		words = append(words, text)
+	}
+	name, words := words[0], words[1:]
+	redefined := func(d Definition) bool { return d.Name == name || d.Name == "" }
+	if w.session != nil && w.session(name) || slices.ContainsFunc(w.script.Defines, redefined) {
+		return false
+	}
+	switch name {
+	case "seq":
+		return len(words) > 0 && !slices.ContainsFunc(words, func(s string) bool { return s != "-w" && (s == "" || !IsNumber(s)) })
+	case "wc":
+		return len(words) == 1 && slices.Contains([]string{"-l", "-w", "-c", "-m"}, words[0])
+	case "date":
+		return len(words) == 1 && slices.Contains([]string{"+%s", "+%Y", "+%m", "+%d", "+%H", "+%M", "+%S", "+%j", "+%u", "+%Y%m%d"}, words[0])
+	case "id":
+		return len(words) == 1 && (words[0] == "-u" || words[0] == "-g")
+	case "nproc":
+		return len(words) == 0
+	}
+	return false
 }
 
 const openArithmetic = "its arithmetic reads a value that only shows at run time, and would run what is in that"
