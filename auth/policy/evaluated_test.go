@@ -91,6 +91,24 @@ var evaluated = map[syntax.Dialect][]string{
 		`false && a=1; : $((a))`,
 		`a=1 | :; : $((a))`,
 		`(a=1); : $((a))`,
+		`_=0; : 'x[$(touch F)]'; ((_))`,
+		`a='x['; a+='$(touch F)]'; b=; c=${b}a; : $((c))`,
+		`a='x['; a+='$(touch F)]'; c=$(wc -l </none)a; : $((c))`,
+		`seq() { printf 'x[$(touch F)]'; }; : $(( $(seq 3) ))`,
+		`alias seq="printf 'x[$(touch F)]'"; : $(( $(seq 3) ))`,
+		`: $(( $(seq -f 'x[$(touch F)]' 1) ))`,
+		`: $(( $(wc -l 'x[$(touch F)]') ))`,
+		`: $(( $(date '+x[$(touch F)]') ))`,
+		`: $(( $(printf 'x[$(touch F)]'; seq 1) ))`,
+		`: $(( $(printf 'x[$(touch F)]' && seq 1) ))`,
+		`a='x[$(touch F)]'; : $(( $(seq $a) ))`,
+		`BASH_REMATCH=0; [[ 'x[$(touch F)]' =~ .* ]]; ((BASH_REMATCH))`,
+		`OPTARG=0; getopts a: o -a 'x[$(touch F)]'; ((OPTARG))`,
+		`REPLY=0; read <<<'x[$(touch F)]'; ((REPLY))`,
+		`MAPFILE=0; mapfile <<<'x[$(touch F)]'; ((MAPFILE))`,
+		`a=0; printf -va %s 'x[$(touch F)]'; ((a))`,
+		`a=0; b=-va; printf $b 'x[$(touch F)]'; ((a))`,
+		`a=0; compgen -V a -W 'x[$(touch F)]'; ((a))`,
 	},
 	syntax.Zsh: {
 		`let 'a[$(touch F)]=1'`,
@@ -113,6 +131,10 @@ var evaluated = map[syntax.Dialect][]string{
 		`unset 'a[$(touch F)]'`,
 		`set -A 'a[$(touch F)]' 1`,
 		`coproc touch F`,
+		`a=0; print -v a 'x[$(touch F)]'; ((a))`,
+		`a=0; vared a; ((a))`,
+		`a=0; typeset -T a b; b=('x[$(touch F)]'); ((a))`,
+		`match=0; [[ 'x[$(touch F)]' =~ '(.*)' ]]; ((match))`,
 		`/bin/(touch|x) F`,
 		`/bin/touch(N) F`,
 	},
@@ -132,7 +154,7 @@ var evaluated = map[syntax.Dialect][]string{
 }
 
 func TestEvaluated(t *testing.T) {
-	allowlist, denylist := policy.Compile(commands(t, "mode: allowlist\nrules: [{id: ls, action: allow, programs: [ls, eval, printf, mapfile, readarray, compgen]}]")), policy.Compile(commands(t, with))
+	allowlist, denylist := policy.Compile(commands(t, "mode: allowlist\nrules: [{id: ls, action: allow, programs: [ls, seq, wc, date, alias, eval, printf, print, vared, mapfile, readarray, compgen]}]")), policy.Compile(commands(t, with))
 	for dialect, lines := range evaluated {
 		for _, line := range lines {
 			l := policy.Line{Text: line, Dialect: dialect}
@@ -203,10 +225,17 @@ var harmlessValues = []string{
 	`HISTSIZE=1000`,
 	`x=10#08; ls $((x))`,
 	`x=5; y=$((x*2)); z=$((y+1)); ls $z`,
+	`for i in $(seq 3); do ls $((i*2)); done`,
+	`for i in $(seq -w 1 2 10); do ls $((10#$i + 1)); done`,
+	`n=$(ls | wc -l); ls $((n+1))`,
+	"n=`wc -l <f`; ((n > 3)) && ls",
+	`start=$(date +%s); ls; ls $(($(date +%s) - start))`,
+	`ls $(( $(nproc) * 2 ))`,
+	`x=0x1f y=16#ff z=-3; ls $((x+y+z))`,
 }
 
 func TestHarmlessValues(t *testing.T) {
-	p := policy.Compile(commands(t, "mode: allowlist\nrules: [{id: ls, action: allow, programs: [ls]}]"))
+	p := policy.Compile(commands(t, `{mode: allowlist, rules: [{id: ls, action: allow, programs: [ls, seq, wc, date, nproc, "<"]}]}`))
 	for _, line := range harmlessValues {
 		if v := p.Decide(policy.Line{Text: line}, policy.Facts{}); v.Action != auth.Allow || v.Confidence != policy.High {
 			t.Errorf("%q gets %s, confidence %s: %s", line, v.Action, v.Confidence, v.Reason)

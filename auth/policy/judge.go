@@ -191,6 +191,9 @@ func (j *judge) first(s *subject) (sure, maybe *rule) {
 		} else {
 			r, open = open[0], open[1:]
 		}
+		if r.far(s) {
+			continue
+		}
 		switch r.match(s) {
 		case yes:
 			return r, maybe
@@ -313,7 +316,7 @@ func (j *judge) expanded(c *syntax.Command, d syntax.Definition) {
 		j.add(j.undecided(n, "aliases and functions call each other too deeply"))
 		return
 	}
-	s, err := syntax.Expand(d, c, j.line.Dialect)
+	s, err := syntax.Expand(d, c, j.line.Dialect, j.numbers)
 	if err != nil {
 		j.add(j.undecided(n, "it is "+what+" here, and what that runs is not known"))
 		return

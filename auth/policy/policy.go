@@ -48,6 +48,7 @@ type Facts struct {
 	Home    string                       // home directory; empty when it is not known
 	Sizes   map[string]int64             // of files, by cleaned absolute path; Missing and Unknown are possible
 	Defined map[string]syntax.Definition // aliases and functions that the session defined
+	Numbers []string                     // variables that surely hold numbers, since the session gave them some
 }
 
 // Sizes of files that have none.
@@ -71,6 +72,9 @@ type Verdict struct {
 	Defines     []syntax.Definition // names that the line defines, to be kept in Facts.Defined once it has run
 	Strays      bool                // it sets HOME or PWD, so that Facts.Home is not known once it has run
 	Tampers     bool                // it may change what tells the bastion of lines
+	Numbers     []string            // variables that it gives numbers, see Facts.Numbers
+	Spoils      []string            // variables that may not hold numbers once it has run, whatever comes later
+	Forgets     bool                // it runs code of the session, which may set any variable
 	Err         error               // why the text could not be taken apart
 	// Incomplete says that nothing of the command runs yet, since the shell will ask for more of it.
 	Incomplete bool
@@ -145,17 +149,20 @@ func (p *Policy) Decide(line Line, facts Facts) (v Verdict) {
 	if line.Before != "" {
 		text = line.Before + "\n" + text
 	}
-	session := func(name string) bool {
+	session := syntax.Session{Numbers: facts.Numbers, Defined: func(name string) bool {
 		_, ok := facts.Defined[name]
 		_, any := facts.Defined[""]
 		return ok || any
-	}
+	}}
 	script, err := syntax.ParseIn(text, dialect, session)
 	incomplete := errors.Is(err, syntax.ErrIncomplete) && line.Continues && !line.Exec
 	if err != nil && (script == nil || p.mode == auth.Allowlist && !incomplete) {
 		return p.unsure("the line cannot be taken apart: "+strings.TrimPrefix(err.Error(), "syntax: "), err)
 	}
-	j := &judge{Policy: p, line: line, facts: facts, sure: !line.Unsure}
+	numbers := slices.DeleteFunc(slices.Concat(facts.Numbers, script.Numbers), func(name string) bool {
+		return slices.Contains(script.Spoils, name) || slices.Contains(script.Spoils, "")
+	})
+	j := &judge{Policy: p, line: line, facts: facts, numbers: numbers, sure: !line.Unsure}
 	j.script(script)
 	if err != nil && !incomplete && line.Before != "" {
 		// The lines before it may not have been what they seemed: then this one stands alone.
@@ -164,7 +171,10 @@ func (p *Policy) Decide(line Line, facts Facts) (v Verdict) {
 		}
 	}
 	v = j.verdict()
-	v.Strays, v.Tampers = script.Strays, j.tampers
+	v.Strays, v.Spoils, v.Forgets, v.Tampers = script.Strays, script.Spoils, script.Forgets, j.tampers
+	if err == nil && !script.History {
+		v.Numbers = script.Numbers
+	}
 	v.Err, v.Incomplete = err, incomplete
 	if err != nil && !incomplete && v.Action != auth.Deny {
 		u := p.unsure("the line cannot be taken apart: "+strings.TrimPrefix(err.Error(), "syntax: "), err)
@@ -211,6 +221,7 @@ type judge struct {
 	*Policy
 	line    Line
 	facts   Facts
+	numbers []string            // variables that hold numbers when the line calls what is defined
 	defines []syntax.Definition // of the line
 	index   int                 // of the command that is being judged, in the line's script
 	calls   []string            // of aliases and functions, that are being looked into

@@ -28,6 +28,7 @@ type rule struct {
 	paths []pattern
 	heads []string // what the bare names begin with that the programs of the same index match
 	start string   // what a text begins with that the regex, which is anchored, matches
+	first byte     // what every name begins with that it matches or, where it has no programs, every text; 0: it may be anything
 }
 
 func newRule(r *auth.Rule, index int) *rule {
@@ -51,10 +52,36 @@ func newRule(r *auth.Rule, index int) *rule {
 	if r.Regex != nil {
 		out.start = literalStart(r.Regex.String())
 	}
+	out.first = out.firstByte()
 	for _, g := range r.Paths {
 		out.paths = append(out.paths, pathGlob(g.String()))
 	}
 	return out
+}
+
+func (r *rule) firstByte() byte {
+	begins := r.heads
+	if len(r.Programs) == 0 {
+		begins = []string{r.start}
+	}
+	for _, s := range begins {
+		if s == "" || s[0] != begins[0][0] {
+			return 0
+		}
+	}
+	return begins[0][0]
+}
+
+// far says, at the cost of a byte, that the rule cannot match: of many rules most are.
+func (r *rule) far(s *subject) bool {
+	begins := func(text string) bool { return text != "" && text[0] == r.first }
+	switch {
+	case r.first == 0:
+		return false
+	case len(r.Programs) > 0:
+		return !s.name.open && !begins(s.name.base)
+	}
+	return !begins(s.source) && !begins(s.text) && (r.permits() || !begins(s.line.Text))
 }
 
 // literalStart is the text that everything begins with which an anchored expression matches. It spares most rules the

@@ -100,6 +100,7 @@ func (g *Guard) clear(ctx context.Context, d decision, v Verdict) error {
 	g.pending, g.typed, g.completes, g.coded = "", false, false, false
 	g.mu.Lock()
 	right := g.tracker.RightPrompt()
+	g.unwatch()
 	g.mu.Unlock()
 	if g.discard = g.pasting; g.discard { // the rest of a paste belongs to the line
 		g.mu.Lock()

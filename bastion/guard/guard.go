@@ -60,6 +60,10 @@ type Verdict struct {
 	// StartsShell says that a shell is started that reads commands from the session.
 	StartsShell bool
 	Defines     []syntax.Definition
+	// Numbers are variables that it gives numbers, Spoils those that may hold something else once it has run; Forgets
+	// says that any may.
+	Numbers, Spoils []string
+	Forgets         bool
 }
 
 // State is what the node tells about the terminal at one moment.
@@ -99,7 +103,7 @@ type Options struct {
 
 // Bounds.
 const (
-	maxQueue   = 1 << 20 // a large paste: an interrupt that stands beyond it waits
+	maxQueue   = 8 << 20 // a large paste: an interrupt that stands beyond it waits
 	maxReports = 64
 	maxPending = 64 << 10 // text of lines that are continued
 )
@@ -128,10 +132,13 @@ type Guard struct {
 	mu         sync.Mutex
 	tracker    *line.Tracker
 	queue      []byte // keys that were not forwarded yet
+	before     int    // how many keys were taken off it
+	stop       int    // how many were put on it up to the last interrupt
 	held       bool   // Run holds a key back from a shell: an interrupt goes ahead of it
 	interrupts int
 	reports    []gate.Report
 	hook       hook
+	watch      watch
 	outputs    int // counts pieces of output
 	ends       int // counts line ends in them
 	outputAt   time.Time
@@ -189,6 +196,7 @@ func (g *Guard) Resize(size tty.Size) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.tracker.Resize(size)
+	g.watch.row, _ = g.tracker.Place() // rows have other numbers now
 }
 
 // FromTarget takes the target's output: it is followed, freed of the gate's reports and passed on to the client.
@@ -241,8 +249,9 @@ func (g *Guard) show(p []byte) error {
 func (g *Guard) FromClient(p []byte) error {
 	for len(p) > 0 {
 		g.mu.Lock()
-		if i := lastInterrupt(p); i >= 0 && g.held {
-			g.queue = g.queue[:0]
+		i := lastInterrupt(p)
+		if i >= 0 && g.held {
+			g.consume(len(g.queue))
 			g.interrupts++
 			g.mu.Unlock()
 			g.stir()
@@ -253,6 +262,12 @@ func (g *Guard) FromClient(p []byte) error {
 			continue
 		}
 		n := min(len(p), maxQueue-len(g.queue))
+		if i >= n {
+			i = lastInterrupt(p[:n])
+		}
+		if i >= 0 {
+			g.stop = g.before + len(g.queue) + i + 1
+		}
 		g.queue = append(g.queue, p[:n]...)
 		g.mu.Unlock()
 		g.stir()
@@ -270,12 +285,7 @@ func (g *Guard) FromClient(p []byte) error {
 
 // lastInterrupt finds the last ^C, ^\ or ^Z.
 func lastInterrupt(p []byte) int {
-	for i := len(p) - 1; i >= 0; i-- {
-		if p[i] == 0x03 || p[i] == 0x1c || p[i] == 0x1a {
-			return i
-		}
-	}
-	return -1
+	return max(bytes.LastIndexByte(p, 0x03), bytes.LastIndexByte(p, 0x1c), bytes.LastIndexByte(p, 0x1a))
 }
 
 func (g *Guard) stir() {

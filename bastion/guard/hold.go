@@ -40,6 +40,7 @@ const (
 	pasteEnd    = "\x1b[201~"
 	gateKeys    = "\x1b[7770;"
 	endOfFile   = 0x04
+	sendBreak   = 0x07
 	operateNext = 0x0f
 )
 
@@ -62,6 +63,16 @@ func (g *Guard) step(ctx context.Context) error {
 		g.mu.Unlock()
 		return g.report(ctx, r)
 	}
+	if g.watch.on && g.watch.mark != g.interrupts { // the one that overtook
+		g.watch.on = false
+		g.mu.Unlock()
+		g.stops()
+		return nil
+	}
+	if g.escaped() {
+		g.mu.Unlock()
+		return g.unseen(ctx)
+	}
 	awaited := g.hook.awaited
 	var text []byte
 	if g.discard {
@@ -73,6 +84,10 @@ func (g *Guard) step(ctx context.Context) error {
 		g.consume(len(text))
 	}
 	waiting, mark := len(g.queue) > 0, g.interrupts
+	var looks <-chan time.Time
+	if g.watch.on && !g.watch.editor && g.ends != g.watch.ends && g.outputs != g.watch.outputs {
+		looks = time.After(quietKnown)
+	}
 	g.mu.Unlock()
 	switch {
 	case !awaited.IsZero():
@@ -90,6 +105,8 @@ func (g *Guard) step(ctx context.Context) error {
 	select {
 	case <-g.wake:
 		return nil
+	case <-looks:
+		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-g.done:
@@ -99,10 +116,15 @@ func (g *Guard) step(ctx context.Context) error {
 
 // consume takes bytes off the queue; mu is locked.
 func (g *Guard) consume(n int) {
-	g.queue = g.queue[:copy(g.queue, g.queue[n:])]
-	if len(g.queue) == 0 && cap(g.queue) > maxPending {
-		g.queue = nil // of a large paste
+	g.before += n
+	if g.queue = g.queue[n:]; len(g.queue) == 0 {
+		g.queue = nil
 	}
+	g.roomed()
+}
+
+// roomed has FromClient look again, if it waits.
+func (g *Guard) roomed() {
 	select {
 	case g.space <- struct{}{}:
 	default:
@@ -128,16 +150,20 @@ func (g *Guard) flowing() int {
 		if couldSubmit(previous, b) || b == '\t' && coded {
 			return i
 		}
+		if b == interrupt[0] {
+			return i + 1 // what is behind it comes after what it does
+		}
 		previous, coded = b, coded || mayCode(b)
 	}
 	return len(g.queue)
 }
 
 // couldSubmit knows the keys that accept a line or run some of it in some shell: Enter, ^J, ^O, ^D where the kernel
-// edits, M-a and M-A in zsh, M-# in both, ^X^E and M-^E in bash, whose ^X^R reads anew what keys mean, ^X* and ^Xg in zsh.
+// edits, M-a and M-A in zsh, M-# in both, ^X^E and M-^E in bash, whose ^X^R reads anew what keys mean, ^X* and ^Xg in zsh;
+// and ^G, which in zsh and ksh looks as if it did.
 func couldSubmit(previous, b byte) bool {
 	switch b {
-	case '\r', '\n', operateNext, endOfFile:
+	case '\r', '\n', operateNext, endOfFile, sendBreak:
 		return true
 	case 'a', 'A':
 		return previous == 0x1b
@@ -172,13 +198,17 @@ func (g *Guard) text(mark int, p []byte) error {
 		return nil
 	}
 	g.look()
+	g.watchPrompt()
 	if bytes.IndexByte(out, '\t') >= 0 && !g.gated() {
 		st, known := g.state(context.Background()) // bounded by stateTime
 		g.alone = known && g.reader(st, known) == aShell && (g.alone || !g.completes) && g.isAlone()
 		g.completes = true
 	}
 	g.typed = true
-	_, err := g.sendUnless(mark, out, true)
+	sent, err := g.sendUnless(mark, out, true)
+	if sent && out[len(out)-1] == interrupt[0] && g.watching() {
+		g.stops()
+	}
 	return err
 }
 
@@ -248,9 +278,8 @@ func (g *Guard) awaitGate(ctx context.Context, since time.Time) error {
 	if g.pasting {
 		limit = pasteTime
 	}
-	g.hold()
+	mark := g.hold()
 	defer g.unhold()
-	mark := g.mark()
 	if g.await(ctx, time.Until(since.Add(limit)), func() bool {
 		return len(g.reports) > 0 || g.hook.awaited.IsZero() || g.interrupts != mark
 	}) || ctx.Err() != nil {
@@ -280,14 +309,7 @@ func (g *Guard) awaitGate(ctx context.Context, since time.Time) error {
 	if shown.Secret {
 		c.Line = ""
 	}
-	v := g.o.Decide(ctx, c)
-	if err := g.o.Record(ctx, c, v); err != nil {
-		return err
-	}
-	if v.Action == auth.Deny { // it cannot be taken back
-		return &Denied{Verdict: v}
-	}
-	return nil
+	return g.happened(ctx, c)
 }
 
 func (g *Guard) mark() int {
@@ -296,15 +318,21 @@ func (g *Guard) mark() int {
 	return g.interrupts
 }
 
-func (g *Guard) hold() {
+// hold says that a key is held back. It returns what the interrupts were before, since one may go ahead at once.
+func (g *Guard) hold() (mark int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	mark = g.interrupts
+	if !g.held {
+		g.roomed() // what it still has may hold an interrupt
+	}
 	g.held = true
 	// An interrupt that is in the queue already goes ahead too.
-	if i := lastInterrupt(g.queue); i > 0 {
+	if i := g.stop - g.before - 1; i > 0 {
 		g.consume(i)
 		g.interrupts++
 	}
+	return mark
 }
 
 func (g *Guard) unhold() {
@@ -357,9 +385,8 @@ func (g *Guard) forget() {
 // fishReads tells that fish's own `read`, which has the line editor and its keys, takes the held key. It is the gate
 // that says so; what a rule forbids by its name does not get past the screen all the same.
 func (g *Guard) fishReads(ctx context.Context) bool {
-	g.hold()
+	mark := g.hold()
 	defer g.unhold()
-	mark := g.mark()
 	r, ok := g.ask(ctx, mark, ownTime)
 	if !ok || r.Function != "read" || g.mark() != mark {
 		return false
@@ -395,15 +422,20 @@ func (g *Guard) submit(ctx context.Context) error {
 	began, poll, asked := time.Now(), pollShort, false
 	for {
 		if g.gated() {
-			g.hold()
+			if g.hold() != g.mark() {
+				return nil
+			}
 			if g.pasting && g.inserts {
 				return g.viaPaste(ctx)
 			}
 			return g.viaGate(ctx, key)
 		}
+		mark := g.mark()
 		st, known := g.state(ctx)
 		waited := time.Since(began)
 		switch who := g.reader(st, known); {
+		case who == aProgram && g.left():
+			return g.unseen(ctx)
 		case who == aProgram && g.flows(st, waited):
 			return g.flowAway(st)
 		case who == aProgram && !st.Canonical: // its ^C is a key like any other: it stays behind this one
@@ -419,12 +451,13 @@ func (g *Guard) submit(ctx context.Context) error {
 		case !known && g.promptDue():
 			return g.flow() // a program's, or left for the prompt, where the gate tells it
 		case who == aShell && (!known || st.Reading && st.Unread == 0) && !g.startsStill(st, known):
-			g.hold()
+			if g.hold() != g.mark() {
+				return nil
+			}
 			return g.viaScreen(ctx, key, st, known)
 		default:
 			g.hold()
 		}
-		mark := g.mark()
 		g.await(ctx, poll, func() bool { return g.interrupts != mark || len(g.reports) > 0 || len(g.queue) == 0 })
 		g.unhold()
 		poll = min(2*poll, pollLong)

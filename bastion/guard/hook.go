@@ -3,6 +3,7 @@ package guard
 import (
 	"bytes"
 	"context"
+	"regexp"
 	"strings"
 	"time"
 
@@ -42,7 +43,18 @@ type hook struct {
 	finished  bool // status is new
 	empty     bool // what runs is no command
 	editing   bool // an editor has the line, which is told when it is done
+	proven    bool // the line before was told in its turn, and nothing since is seen to change what keys do
+	judged    *judged
 }
+
+// judged is a line that was judged and remembered before its submit key was released.
+type judged struct {
+	report  gate.Report
+	verdict Verdict
+}
+
+// rebinds finds what may change what a submit key does.
+var rebinds = regexp.MustCompile(`bind|zle|keymap|editing|INPUTRC|PROMPT|precmd|preexec|\b(eval|source|exec|trap|enable|builtin|command|stty|set)\b|(^|[;&|\s])\.\s`)
 
 // reported is called with mu locked, in the order of the output.
 func (g *Guard) reported(r gate.Report) {
@@ -109,10 +121,17 @@ func (g *Guard) told(ctx context.Context, r gate.Report) error {
 	c := Command{Line: r.Expanded, Before: h.continues, Shell: g.o.Shell, Witness: Gate, Sure: solicited && !h.doubt && !twice}
 	h.count = max(h.count, r.Count)
 	h.awaited, h.solicited = time.Time{}, false
+	h.proven = c.Sure
+	known := h.judged
+	h.judged = nil
 	g.held = true
 	g.mu.Unlock()
 	defer g.unhold()
 
+	if known != nil && c.Sure && r.Text == known.report.Text && r.Expanded == known.report.Expanded && r.Truncated == known.report.Truncated {
+		g.started(g.last.Line)
+		return g.letRun(mark, r, known.verdict, g.last)
+	}
 	contradicted := shown.Confidence == line.High && strings.TrimSpace(shown.Text) != ""
 	if strings.TrimSpace(r.Text+r.Expanded) == "" && c.Before == "" && !contradicted && !r.Truncated {
 		return g.letRun(mark, r, Verdict{}, c) // an empty line is no command
@@ -177,6 +196,7 @@ func (g *Guard) letRun(mark int, r gate.Report, v Verdict, c Command) error {
 	g.mu.Lock()
 	h := &g.hook
 	h.state, h.more, h.continues, h.empty = running, v.Incomplete, "", c.Line == "" && !c.Unseen
+	h.proven = h.proven && !v.Replaces && len(v.Defines) == 0 && !rebinds.MatchString(c.Before+c.Line)
 	if v.Incomplete && g.o.Gate.Shell() == gate.Bash && len(c.Before)+len(c.Line) < maxPending { // the others tell it themselves
 		h.continues = c.Before + c.Line + "\n"
 	}
@@ -207,44 +227,65 @@ func (g *Guard) doubted() {
 }
 
 // viaGate releases a submit key to a shell whose gate will tell the line before it runs. A line that the screen takes
-// for one that may not run is asked for first, so that no key is released on the gate's word alone.
+// for one that may not run is asked for first, so that no key is released on the gate's word alone. So is a line where
+// the gate has not shown yet that submit keys reach it: it is judged and remembered before the key is released.
 func (g *Guard) viaGate(ctx context.Context, key byte) error {
 	mark := g.mark()
 	g.echoed(ctx, mark)
 	g.mu.Lock()
 	shown := g.tracker.Pending()
 	continues := g.hook.continues
+	unproven := !g.hook.proven && !g.pasting && (shown.Text != "" || g.typed)
 	g.mu.Unlock()
 	if key != '\r' && key != '\n' && (key != operateNext || g.o.Gate.Shell() == gate.Fish) {
-		if key == '\t' || g.previous == 0x1b || g.previous == 0x18 {
+		if key == '\t' || key == sendBreak || g.previous == 0x1b || g.previous == 0x18 {
 			return g.pass(mark)
 		}
 		return g.flow() // the gate has every key that accepts a line
 	}
 	c := Command{Line: shown.Text, Before: continues, Shell: g.o.Shell, Directory: g.directory(ctx), Witness: Screen, Unsure: shown.Confidence != line.High, Unseen: shown.Secret, Typed: shown.Typed}
-	// Within a paste nothing can be asked, since a shell may take all of it for text: there only a line that is sure is denied.
-	if g.o.Gate.Shell() != gate.Fish && shown.Text != "" && (!g.pasting || !c.Unsure) {
-		if v := g.o.Decide(ctx, c); v.Action == auth.Deny && !v.Incomplete {
+	// Within a paste nothing can be asked, since a shell may take all of it for text: there only a line that is sure is
+	// denied. Fish's key only has it tell the line.
+	if g.o.Gate.Shell() != gate.Fish && (shown.Text != "" && (!g.pasting || !c.Unsure) || unproven) {
+		v := g.o.Decide(ctx, c)
+		if denied := v.Action == auth.Deny && !v.Incomplete; denied || unproven {
 			asked := c
+			var r gate.Report
 			if g.pasting {
 				asked.Sure = true
-			} else if r, ok := g.ask(ctx, mark, answerTime); ok {
+			} else if told, ok := g.ask(ctx, mark, answerTime); ok {
+				r = told
 				asked.Line, asked.Witness, asked.Unsure, asked.Unseen = r.Expanded, Gate, false, r.Truncated
-				asked.Sure = r.Text == shown.Text
+				asked.Sure = r.Text == shown.Text || unproven && (shown.Confidence != line.High || agrees(shown.Text, r))
 				if g.altered(r) {
 					asked.Line, asked.Typed, asked.Sure, asked.Unsure = r.Text, r.Expanded, false, true
 				}
+			} else if g.mark() != mark {
+				return nil
+			} else if g.silent(); unproven {
+				return nil // it goes by what the screen shows
 			} else {
-				g.silent()
 				asked.Unsure = true
 			}
-			if v = g.o.Decide(ctx, asked); v.Action == auth.Deny && !v.Incomplete {
+			v = g.o.Decide(ctx, asked)
+			switch {
+			case v.Action == auth.Deny && !v.Incomplete:
 				return g.conclude(ctx, decision{command: asked, mark: mark, held: true}, v)
+			case unproven && asked.Sure && v.Action != auth.Deny && (strings.TrimSpace(asked.Line) != "" || asked.Unseen):
+				return g.conclude(ctx, decision{command: asked, mark: mark, held: true, run: func(v Verdict) error {
+					return g.submitTo(mark, shown, c.Directory, &judged{r, v})
+				}}, v)
 			}
 		}
 	}
+	return g.submitTo(mark, shown, c.Directory, nil)
+}
+
+// submitTo releases a submit key for the gate to tell the line.
+func (g *Guard) submitTo(mark int, shown line.Line, at string, known *judged) error {
 	g.mu.Lock()
-	g.hook.awaited, g.hook.seen, g.hook.solicited, g.hook.typed, g.hook.at = time.Now(), shown, true, g.typed, c.Directory
+	g.hook.awaited, g.hook.seen, g.hook.solicited, g.hook.typed, g.hook.at = time.Now(), shown, true, g.typed, at
+	g.hook.judged = known
 	g.mu.Unlock()
 	return g.release(mark)
 }
@@ -286,12 +327,13 @@ func (g *Guard) edits(ctx context.Context) error {
 	for ctx.Err() == nil && !g.closed() {
 		st, known := g.state(ctx)
 		switch {
-		case !known || !st.Own && st.Reading:
+		case known && !st.Own && st.Reading, !known && (g.o.Terminal == nil || time.Since(began) > ownTime):
 			g.mu.Lock()
 			keys := bytes.Clone(g.queue)
 			g.consume(len(keys))
 			g.mu.Unlock()
 			return g.tell(keys)
+		case !known: // the node looked between two programs
 		case !st.Own:
 			began = time.Now()
 		case time.Since(began) > ownTime: // it was interrupted
@@ -329,7 +371,7 @@ func (g *Guard) ask(ctx context.Context, mark int, d time.Duration) (gate.Report
 // silent notes that the gate did not answer when it should have.
 func (g *Guard) silent() {
 	g.mu.Lock()
-	g.hook.awaited, g.hook.solicited = time.Time{}, false
+	g.hook.awaited, g.hook.solicited, g.hook.proven = time.Time{}, false, false
 	g.hook.state = absent
 	g.mu.Unlock()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 
@@ -24,6 +25,9 @@ type Judge struct {
 	mu      sync.Mutex
 	defined map[string]syntax.Definition
 	strayed bool // a line has set HOME, so that what ~ means is not known any more
+	numbers []string
+	spoilt  map[string]bool // variables that were once given something else than a number
+	blurred bool            // another shell, or a line that is not certain, may have set any variable, for good
 }
 
 // Decide judges a command. Without a trustworthy line nothing is permitted for want of evidence: what only seems
@@ -55,7 +59,7 @@ func (j *Judge) Exec(ctx context.Context, command, shell string) Verdict {
 func (j *Judge) judge(ctx context.Context, l policy.Line, dir string) policy.Verdict {
 	rules := j.Rules()
 	j.mu.Lock()
-	facts := policy.Facts{Dir: dir, Home: j.Home, Defined: maps.Clone(j.defined)}
+	facts := policy.Facts{Dir: dir, Home: j.Home, Defined: maps.Clone(j.defined), Numbers: slices.Clone(j.numbers)}
 	if j.strayed {
 		facts.Home = ""
 	}
@@ -82,6 +86,7 @@ func verdict(text string, v policy.Verdict) Verdict {
 	return Verdict{
 		Action: v.Action, Rule: v.Rule, Message: v.Message, Reason: v.Reason, Sure: v.Confidence == policy.High,
 		Incomplete: v.Incomplete, StartsShell: v.StartsShell, Shell: v.Shell, Strays: v.Strays, Tampers: v.Tampers, Replaces: v.StartsShell || takesOver.MatchString(text), Defines: v.Defines,
+		Numbers: v.Numbers, Spoils: v.Spoils, Forgets: v.Forgets,
 	}
 }
 
@@ -93,6 +98,7 @@ func (j *Judge) Ran(v Verdict) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.strayed = j.strayed || v.Strays
+	j.count(v)
 	if j.defined == nil {
 		j.defined = map[string]syntax.Definition{}
 	}
@@ -101,4 +107,28 @@ func (j *Judge) Ran(v Verdict) {
 			j.defined[d.Name] = d
 		}
 	}
+}
+
+// count follows which variables hold numbers. A line may be interrupted before it has set one to something else, and
+// what was once made read-only keeps its value: a variable that was given anything else is never believed again.
+func (j *Judge) count(v Verdict) {
+	for _, name := range v.Spoils {
+		if j.spoilt == nil {
+			j.spoilt = map[string]bool{}
+		}
+		j.spoilt[name] = true
+	}
+	j.blurred = j.blurred || v.Replaces || !v.Sure || slices.Contains(v.Spoils, "") || len(j.spoilt) > maxDefined
+	if j.blurred || v.Forgets {
+		j.numbers = nil
+	}
+	if j.blurred {
+		j.spoilt = nil
+		return
+	}
+	if !v.Forgets && len(j.numbers) < maxDefined {
+		j.numbers = append(j.numbers, v.Numbers...)
+	}
+	slices.Sort(j.numbers)
+	j.numbers = slices.DeleteFunc(slices.Compact(j.numbers), func(name string) bool { return j.spoilt[name] })
 }

@@ -18,6 +18,10 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 		return g.viaGate(ctx, key) // it was heard of meanwhile
 	}
 	g.mu.Lock()
+	if g.interrupts == mark && g.escaped() {
+		g.mu.Unlock()
+		return g.unseen(ctx)
+	}
 	if known {
 		g.tracker.Edits(!st.Canonical)
 	}
@@ -54,7 +58,12 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 	case expands && (!g.zsh(reads) || !strings.ContainsAny(shown.Text+shown.Typed, "(`") && !secret), !expands && g.previous == 0x18 && key == 0x12 && reads == "zsh",
 		known && st.Canonical && (g.previous == 0x1b || g.previous == 0x18) && key != '\r' && key != '\n':
 		return g.pass(mark) // here it is one like any other
+	case key == sendBreak && (known && st.Canonical || reads == "bash" || reads == "fish"):
+		return g.pass(mark)
 	case key == endOfFile && !expands && (!g.typed || known && !st.Canonical):
+		if strings.TrimSpace(shown.Text) == "" {
+			g.stops() // the shell may end
+		}
 		return g.flow()
 	case strings.TrimSpace(shown.Text) == "" && !secret && (!g.typed || !g.alternate()) && (!g.typed || (key == '\r' || key == '\n') && g.pending == "" && settled && shown.Confidence == line.High):
 		g.started("") // an empty line
@@ -152,6 +161,8 @@ func (g *Guard) started(line string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.ran, g.ranEnds, g.submitted = time.Now(), g.ends, line
+	g.watch.stopped = false
+	g.unwatch()
 }
 
 // taken tells that the submit key has reached the terminal: a row has ended since, or there is no echo to end it.
@@ -166,16 +177,15 @@ func (g *Guard) taken() bool {
 // then typed at the next prompt, as a person's would be, and not while the shell is neither here nor there.
 func (g *Guard) settled(ctx context.Context) error {
 	began := g.ran
-	g.hold()
+	mark := g.hold()
 	defer g.unhold()
-	mark := g.mark()
 	over := func() bool { return g.interrupts != mark || len(g.reports) > 0 || g.hook.state == atPrompt }
 	waits := false
 	defer func() {
 		g.ran = time.Time{}
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		if waits && g.interrupts == mark && began != g.began {
+		if waits && g.interrupts == mark && began != g.began && !g.watch.stopped {
 			g.tracker.Concluded(g.submitted)
 			return
 		}

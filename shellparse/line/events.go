@@ -15,6 +15,7 @@ func (t *Tracker) onMode(mode int, on bool) {
 	if on {
 		if !t.open {
 			t.open, t.openBy = true, mode
+			t.opens++
 			t.hear()
 			t.opened()
 		}

@@ -11,6 +11,7 @@ package line
 
 import (
 	"bytes"
+	"strings"
 
 	"github.com/podbastion/podbastion/internal/tty"
 	"github.com/podbastion/podbastion/shellparse/screen"
@@ -71,6 +72,7 @@ type Tracker struct {
 	edit     edit
 	open     bool // an editor that switches modes around its prompt is reading
 	openBy   int
+	opens    int      // how often it began to
 	limbo    []string // lines sent while no prompt was shown, as keys
 	deferred deferral
 	limboAt  int // the screen line of the first of them
@@ -420,6 +422,24 @@ func (t *Tracker) Edits(itself bool) { t.editor, t.kernel = itself, t.kernel && 
 
 // Prompt is the text before the line that is being edited; empty before its first key.
 func (t *Tracker) Prompt() string { return t.edit.prompt }
+
+// Editing tells whether an editor that announces itself reads now, and how often one has begun to.
+func (t *Tracker) Editing() (now bool, begun int) { return t.open, t.opens }
+
+// Shown is the line that the screen shows at a row, behind a prompt; false where the prompt is not there any more.
+func (t *Tracker) Shown(row int, prompt string) (string, bool) {
+	for row < t.screen.EndLine()-1 && t.screen.Wrapped(row) {
+		row++
+	}
+	text, ok := strings.CutPrefix(t.rowText(row), strings.TrimRight(prompt, " "))
+	return strings.TrimSpace(text), ok
+}
+
+// Place is the first row of the line that the cursor is in, and what stands in it up to the cursor.
+func (t *Tracker) Place() (row int, before string) {
+	at := t.screen.Cursor()
+	return t.firstRow(at.Line), left(t.screen, at)
+}
 
 // Take returns the lines accepted since the last call.
 func (t *Tracker) Take() []Line {

@@ -28,10 +28,61 @@ func (p *place) knows(name string, assoc bool) bool {
 }
 
 func (p *place) learn(name string, assoc bool) {
+	if itself(name) {
+		return
+	}
 	p.facts = &fact{name: name, assoc: assoc, next: p.facts}
 }
 
-// spoil notes that a variable may hold other than numbers, at some time while the text runs.
+// known has a text begin with what the session knows.
+func (c *collector) known(at *place) {
+	for _, name := range c.numbers {
+		at.learn(name, false)
+	}
+}
+
+// first notes the numbers that a line begins by giving variables: nothing can come between, or end it before. What a
+// client may have set before the shell began has no name like that.
+func (w *walker) first(list []*sh.Stmt) {
+	for _, s := range list {
+		call, ok := s.Cmd.(*sh.CallExpr)
+		if !ok || len(call.Args) > 0 || len(s.Redirs) > 0 || s.Background || s.Coprocess || s.Disown || s.Negated {
+			return
+		}
+		for _, a := range call.Assigns {
+			if a.Append || a.Naked || a.Index != nil || a.Array != nil || a.Value == nil || a.Value.Lit() == "" || !IsNumber(a.Value.Lit()) {
+				return
+			}
+			if name := a.Name.Value; !itself(name) && strings.ToUpper(name) != name && !slices.Contains(w.script.Numbers, name) {
+				w.script.Numbers = append(w.script.Numbers, name)
+			}
+		}
+	}
+}
+
+// lasting tells what of the variables is left for the lines that follow.
+func (c *collector) lasting() {
+	for name := range c.spoilt {
+		c.script.Spoils = append(c.script.Spoils, name)
+	}
+	c.script.Numbers = slices.DeleteFunc(c.script.Numbers, func(name string) bool { return c.spoilt[name] || c.spoilt[""] })
+}
+
+// itself says whether a shell gives a variable values of its own: $_ is the newest command's last word, whatever it was
+// set to.
+func itself(name string) bool {
+	for _, prefix := range []string{"BASH", "COMP", "READLINE", "DIR", "FUNC", "MAPFILE", "func", "hist"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return slices.Contains(selfSet, name)
+}
+
+var selfSet = []string{"_", "ARGC", "ARGV0", "BUFFER", "COPROC", "CUTBUFFER", "ERRNO", "LBUFFER", "MATCH", "OLDPWD", "OPTARG", "PIPESTATUS", "POSTDISPLAY", "PREBUFFER", "PREDISPLAY", "PWD", "RBUFFER", "REPLY",
+	"argv", "buffer", "dirstack", "jobtexts", "keymaps", "match", "mbegin", "mend", "options", "parameters", "pipestatus", "reply", "status", "words"}
+
+// spoil notes that a variable may hold other than numbers, at some time while the text runs. With no name it may be any.
 func (c *collector) spoil(name string) {
 	if c.spoilt == nil {
 		c.spoilt = make(map[string]bool)
@@ -59,7 +110,7 @@ func (c *collector) counts(name string, at *place) bool {
 // relyOn adds what was taken for a number and turned out to be more.
 func (c *collector) relyOn() {
 	for name, at := range c.relied {
-		if c.spoilt[name] {
+		if c.spoilt[name] || c.spoilt[""] {
 			c.undecidable("the value of "+name+", which arithmetic reads, only shows at run time", at)
 			return
 		}
@@ -106,16 +157,15 @@ func (w *walker) number(parts []sh.WordPart, at *place) bool {
 		ok := false
 		switch p := p.(type) {
 		case *sh.Lit:
-			ok = digits(p.Value) || i == 0 && IsNumber(p.Value)
-			if i == 0 && ok {
-				ok = IsNumber(p.Value)
-			}
+			ok = IsNumber(p.Value) // behind what may be empty, letters would be a name
 		case *sh.SglQuoted:
 			ok = i == 0 && IsNumber(p.Value)
 		case *sh.DblQuoted:
 			ok = w.number(p.Parts, at)
 		case *sh.ArithmExp:
 			ok = true
+		case *sh.CmdSubst:
+			ok = w.printsNumbers(p.Stmts)
 		case *sh.ParamExp:
 			name, simple := simpleParameter(p)
 			ok = simple && w.counts(name, at) || p.Length || p.Param != nil && p.Index != nil && !p.Excl && p.Exp == nil && p.Repl == nil && p.Flags == nil && w.counts(p.Param.Value, at)
@@ -125,6 +175,57 @@ func (w *walker) number(parts []sh.WordPart, at *place) bool {
 		}
 	}
 	return true
+}
+
+// printsNumbers says whether a substitution's commands print numbers and nothing else. A program of the same name that
+// printed something else would have been run already.
+func (w *walker) printsNumbers(list []*sh.Stmt) bool {
+	if len(list) != 1 {
+		return false
+	}
+	s := list[0]
+	for {
+		b, ok := s.Cmd.(*sh.BinaryCmd)
+		if !ok || b.Op != sh.Pipe || len(s.Redirs) > 0 || s.Background {
+			break
+		}
+		s = b.Y
+	}
+	call, ok := s.Cmd.(*sh.CallExpr)
+	if !ok || s.Background || s.Coprocess || len(call.Assigns) > 0 || len(call.Args) == 0 {
+		return false
+	}
+	for _, r := range s.Redirs {
+		if r.Op != sh.RdrIn {
+			return false
+		}
+	}
+	var words []string
+	for _, arg := range call.Args {
+		text, known := w.word(arg).Known()
+		if !known {
+			return false
+		}
+		words = append(words, text)
+	}
+	name, words := words[0], words[1:]
+	redefined := func(d Definition) bool { return d.Name == name || d.Name == "" }
+	if w.session != nil && w.session(name) || slices.ContainsFunc(w.script.Defines, redefined) {
+		return false
+	}
+	switch name {
+	case "seq":
+		return len(words) > 0 && !slices.ContainsFunc(words, func(s string) bool { return s != "-w" && (s == "" || !IsNumber(s)) })
+	case "wc":
+		return len(words) == 1 && slices.Contains([]string{"-l", "-w", "-c", "-m"}, words[0])
+	case "date":
+		return len(words) == 1 && slices.Contains([]string{"+%s", "+%Y", "+%m", "+%d", "+%H", "+%M", "+%S", "+%j", "+%u", "+%Y%m%d"}, words[0])
+	case "id":
+		return len(words) == 1 && (words[0] == "-u" || words[0] == "-g")
+	case "nproc":
+		return len(words) == 0
+	}
+	return false
 }
 
 const openArithmetic = "its arithmetic reads a value that only shows at run time, and would run what is in that"

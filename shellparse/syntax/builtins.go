@@ -3,6 +3,8 @@ package syntax
 import (
 	"slices"
 	"strings"
+
+	sh "mvdan.cc/sh/v3/syntax"
 )
 
 func (r *runner) eval() {
@@ -153,10 +155,34 @@ func (r *runner) bind() {
 	}
 }
 
+// printfBuiltin: -v NAME, or -vNAME, sets a variable, whichever that is where the first word only shows at run time.
 func (r *runner) printfBuiltin() {
-	if len(r.words) > 2 {
-		if t, _ := r.words[1].Known(); t == "-v" {
-			r.assignedName(r.words[2])
+	if len(r.words) < 2 {
+		return
+	}
+	first := r.words[1]
+	switch t, _ := first.Known(); {
+	case t == "-v" && len(r.words) > 2:
+		r.assignedName(r.words[2])
+	case strings.HasPrefix(first.Prefix(), "-v"):
+		r.assignedName(cut(first, 2))
+	case first.Prefix() == "-" || first.Prefix() == "" && first.HasUnknown():
+		name, variable := strings.CutPrefix(first.Pieces[0].Text, "$")
+		if first.Prefix() != "" || !variable || !r.counts(name, &r.at) {
+			r.spoil("")
+		}
+	}
+}
+
+// setters are builtins of zsh and bash that give variables values, by operands and options of many forms: what of their
+// words may be a variable's name counts as one.
+func (r *runner) setters() {
+	for _, w := range r.words[1:] {
+		text, _ := w.Known()
+		for _, name := range []string{text, text[min(2, len(text)):], text[strings.IndexByte(text, '=')+1:]} {
+			if sh.ValidName(name) {
+				r.spoil(name)
+			}
 		}
 	}
 }

@@ -33,6 +33,7 @@ func (w *walker) call(cmd *sh.CallExpr, redirs []*sh.Redirect, at *place) {
 	if w.calls(words) {
 		at.dirs = []string{Anywhere}
 		at.moved, at.facts = at.dirs, nil
+		w.script.Forgets = true
 	}
 }
 
@@ -128,6 +129,9 @@ func (c *collector) declared(cmd *Command, at place) {
 		c.dialect != Bash && (declares(cmd.Words, 'E') || declares(cmd.Words, 'F')):
 		// From now on what is assigned to it is an expression, or a name.
 		cmd.Code = "what is assigned to such a variable is evaluated"
+	}
+	if c.dialect != Bash && declares(cmd.Words, 'T') {
+		c.spoil("") // it ties a variable to another
 	}
 	for _, word := range cmd.Words[1:] {
 		if strings.HasPrefix(word.Prefix(), "-") {

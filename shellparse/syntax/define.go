@@ -3,13 +3,14 @@ package syntax
 import "strconv"
 
 // Expand takes apart what a call of an alias or a function runs. The call is a command whose program is its name. It
-// fails as Parse does, and with ErrUnparsable when the code is not known.
-func Expand(d Definition, call *Command, dialect Dialect) (*Script, error) {
+// fails as Parse does, and with ErrUnparsable when the code is not known. Numbers are variables that hold numbers then.
+func Expand(d Definition, call *Command, dialect Dialect, numbers []string) (*Script, error) {
 	if d.Code == "" || len(d.Code) > MaxText {
 		return nil, ErrUnparsable
 	}
-	c := &collector{dialect: dialect}
+	c := &collector{dialect: dialect, numbers: numbers}
 	at := place{dirs: call.Dirs, moved: call.Dirs, via: append(append([]string(nil), call.Via...), d.Name)}
+	c.known(&at)
 	code := d.Code
 	if d.Alias {
 		code += " " + hole

@@ -6,6 +6,7 @@ import (
 	"io"
 	"runtime"
 	"strings"
+	"sync"
 
 	sh "mvdan.cc/sh/v3/syntax"
 )
@@ -21,18 +22,25 @@ const (
 
 // Parse takes a text apart as the shell of that dialect would. With an error the text may run anything; with
 // ErrIncomplete and ErrUnparsable there is a script all the same, of what could be read in spite of the fault.
-func Parse(text string, dialect Dialect) (*Script, error) { return ParseIn(text, dialect, nil) }
+func Parse(text string, dialect Dialect) (*Script, error) {
+	return ParseIn(text, dialect, Session{})
+}
 
-// ParseIn is Parse in a session, which tells of the names that it has given another meaning; a call of one may leave
-// another directory and other values behind.
-func ParseIn(text string, dialect Dialect, session func(name string) bool) (*Script, error) {
+// Session is what is known of the shell that reads a text.
+type Session struct {
+	Defined func(name string) bool // says whether a name was given another meaning: a call of one may leave another directory and other values behind
+	Numbers []string               // variables that surely hold numbers
+}
+
+// ParseIn is Parse in a session.
+func ParseIn(text string, dialect Dialect, session Session) (*Script, error) {
 	if len(text) > MaxText {
 		return nil, ErrTooLong
 	}
 	if crowded(text) {
 		return nil, ErrTooMany
 	}
-	c := &collector{dialect: dialect, top: true, session: session, strays: setsHome(text)}
+	c := &collector{dialect: dialect, top: true, session: session.Defined, numbers: session.Numbers, strays: setsHome(text)}
 	err := c.code(text, dialect)
 	switch {
 	case c.err != nil:
@@ -40,7 +48,7 @@ func ParseIn(text string, dialect Dialect, session func(name string) bool) (*Scr
 	case err == nil && continued(text, dialect):
 		err = ErrIncomplete
 	case errors.Is(err, ErrIncomplete) || errors.Is(err, ErrUnparsable):
-		c = &collector{dialect: dialect, top: true, session: session, strays: setsHome(text)}
+		c = &collector{dialect: dialect, top: true, session: session.Defined, numbers: session.Numbers, strays: setsHome(text)}
 		c.salvage(text)
 		if c.err != nil {
 			return nil, c.err
@@ -49,6 +57,7 @@ func ParseIn(text string, dialect Dialect, session func(name string) bool) (*Scr
 		return nil, err
 	}
 	c.relyOn()
+	c.lasting()
 	if strings.HasPrefix(text, "^") && (dialect == Bash || dialect == Zsh) {
 		c.script.History = true
 	}
@@ -120,12 +129,17 @@ func variants(text string, dialect Dialect) []sh.LangVariant {
 	return []sh.LangVariant{sh.LangBash}
 }
 
+// parsers are ready to read another text; each is a page of memory.
+var parsers = sync.Pool{New: func() any { return sh.NewParser() }}
+
 // parseFile reads a text by one grammar.
 func parseFile(text string, lang sh.LangVariant) (*sh.File, error) {
-	p := sh.NewParser(sh.Variant(lang))
-	f, err := p.Parse(&boundedReader{rest: text + "\n"}, "")
+	p := parsers.Get().(*sh.Parser)
+	sh.Variant(lang)(p)
+	f, err := p.Parse(&boundedReader{rest: text + "\n", flat: len(text) < maxFrames/20}, "")
 	switch {
 	case err == nil:
+		parsers.Put(p) // one that gave up somewhere may remember where
 		return f, nil
 	case errors.Is(err, ErrTooDeep):
 		return nil, ErrTooDeep
@@ -139,11 +153,12 @@ func parseFile(text string, lang sh.LangVariant) (*sh.File, error) {
 // descends a call for each bracket would otherwise take a stack as large as the text pleases.
 type boundedReader struct {
 	rest string
+	flat bool // too short to nest that deep
 }
 
 func (r *boundedReader) Read(p []byte) (int, error) {
 	var pc [1]uintptr
-	if runtime.Callers(maxFrames, pc[:]) > 0 {
+	if !r.flat && runtime.Callers(maxFrames, pc[:]) > 0 {
 		return 0, ErrTooDeep
 	}
 	if r.rest == "" {

@@ -60,7 +60,10 @@ type Script struct {
 	// History says that the text holds what an interactive bash or zsh would have replaced by an earlier line, so that
 	// it may not be what ran.
 	History bool
-	Strays  bool // it sets HOME or PWD: what ~ or $PWD means afterwards it does not tell
+	Numbers []string // variables that hold numbers once it has begun, and are given nothing else in it
+	Spoils  []string // variables that may hold other than numbers
+	Forgets bool     // it runs code of the session, which may set any variable
+	Strays  bool     // it sets HOME or PWD: what ~ or $PWD means afterwards it does not tell
 }
 
 // Definition is a name that stands for code from now on.

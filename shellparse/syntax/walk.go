@@ -21,6 +21,7 @@ type collector struct {
 	spoilt  map[string]bool     // variables that may hold other than numbers
 	relied  map[string]place    // where variables were taken for numbers
 	session func(string) bool   // says whether a name has been given another meaning before; nil for none
+	numbers []string            // variables that hold numbers when the text begins
 	strays  bool                // HOME or PWD is set, so that ~ and $PWD may be anything
 }
 
@@ -59,7 +60,9 @@ func (c *collector) fail(err error) {
 
 // code adds the commands of a text. Every grammar that the text may be read by has its say; one must be able to.
 func (c *collector) code(text string, dialect Dialect) error {
-	return c.codeAt(text, dialect, place{dirs: []string{Here}, moved: []string{Here}, certain: true})
+	at := place{dirs: []string{Here}, moved: []string{Here}, certain: true}
+	c.known(&at)
+	return c.codeAt(text, dialect, at)
 }
 
 func (c *collector) codeAt(text string, dialect Dialect, at place) error {
@@ -91,6 +94,9 @@ func (c *collector) codeAt(text string, dialect Dialect, at place) error {
 			continue
 		}
 		w := walker{collector: c, lang: lang, text: text}
+		if c.top && c.depth == 1 {
+			w.first(f.Stmts)
+		}
 		inner := at
 		second := len(c.script.Commands)
 		w.stmts(f.Stmts, &inner)

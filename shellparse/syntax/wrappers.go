@@ -139,6 +139,7 @@ func (r *runner) method() func() {
 	case "hash":
 		return r.hash
 	case "complete", "compgen":
+		r.setters()
 		return r.complete
 	case "mapfile", "readarray":
 		return r.mapfile
@@ -146,6 +147,8 @@ func (r *runner) method() func() {
 		return r.bind
 	case "printf":
 		return r.printfBuiltin
+	case "print", "vared", "getln", "sysread", "sysopen", "syserror", "strftime", "zformat", "zparseopts", "zregexparse", "zstat", "stat", "zstyle", "zpty", "zselect", "zsocket", "zcurses", "ztie", "private":
+		return r.setters
 	case "unalias", "unset", "unfunction", "unhash", "functions":
 		return r.forget
 	case "read":
