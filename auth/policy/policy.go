@@ -163,6 +163,7 @@ func (p *Policy) Decide(line Line, facts Facts) (v Verdict) {
 		return slices.Contains(script.Spoils, name) || slices.Contains(script.Spoils, "")
 	})
 	j := &judge{Policy: p, line: line, facts: facts, numbers: numbers, sure: !line.Unsure}
+	j.nodes = make([]Node, 0, len(script.Commands)+1)
 	j.script(script)
 	if err != nil && !incomplete && line.Before != "" {
 		// The lines before it may not have been what they seemed: then this one stands alone.

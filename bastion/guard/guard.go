@@ -283,6 +283,15 @@ func (g *Guard) FromClient(p []byte) error {
 	return nil
 }
 
+// Interrupted tells of an interrupt that is no key: the client asked for a signal to be sent, which takes a shell's line
+// away as well.
+func (g *Guard) Interrupted() {
+	g.mu.Lock()
+	g.interrupts++
+	g.mu.Unlock()
+	g.stir()
+}
+
 // lastInterrupt finds the last ^C, ^\ or ^Z.
 func lastInterrupt(p []byte) int {
 	return max(bytes.LastIndexByte(p, 0x03), bytes.LastIndexByte(p, 0x1c), bytes.LastIndexByte(p, 0x1a))

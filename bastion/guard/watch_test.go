@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/podbastion/podbastion/auth"
 )
 
@@ -104,6 +106,23 @@ func TestKeyThatBreaksIsHeld(t *testing.T) {
 	if w.exists("F") {
 		t.Error("it ran")
 	}
+}
+
+// A signal that the client asks for takes the line away as ^C does, and is no line.
+func TestSignalIsNoLine(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{node: true, judge: rules(t, auth.Allowlist, auth.Allow, "echo")})
+	w.prompt()
+	w.keys("x")
+	w.shows(">> x")
+	w.quiet()
+	w.guard.Interrupted()
+	if err := unix.Kill(w.pid, unix.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	w.quiet()
+	w.alive()
+	w.commandsAre("allow echo al''ive")
 }
 
 // What an editor draws anew, what a key of it runs without a line, and what writes from elsewhere is no line.

@@ -279,6 +279,9 @@ func (c *copier) control(ctx context.Context, p bridge.Process, ended <-chan str
 			c.last.touch()
 			c.resize(p, size)
 		case name := <-signals:
+			if c.guard != nil && name == "INT" {
+				c.guard.Interrupted()
+			}
 			signalCtx, cancel := context.WithTimeout(ctx, factsTimeout)
 			if err := p.Signal(signalCtx, name); err != nil {
 				c.run.log().WithError(err).WithField("signal", name).Debug("signal not delivered")
