@@ -103,7 +103,7 @@ type Options struct {
 
 // Bounds.
 const (
-	maxQueue   = 8 << 20 // a large paste: an interrupt that stands beyond it waits
+	maxQueue   = 3 << 20 // a large paste: an interrupt that stands beyond it waits
 	maxReports = 64
 	maxPending = 64 << 10 // text of lines that are continued
 )
