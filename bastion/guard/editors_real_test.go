@@ -52,7 +52,7 @@ func TestWhatEditorsRun(t *testing.T) {
 							w.quiet()
 							w.alive()
 							w.commandsAre("deny "+p.name+" f", "allow echo al''ive")
-							if strings.Contains(w.screen.String(), begin) {
+							if strings.Contains(w.shown(), begin) {
 								t.Error("it was started")
 							}
 							return

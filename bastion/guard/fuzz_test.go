@@ -2,19 +2,28 @@ package guard
 
 import (
 	"context"
+	"fmt"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/podbastion/podbastion/auth"
+	"github.com/podbastion/podbastion/bastion/guard/gate"
 	"github.com/podbastion/podbastion/internal/tty"
 )
 
-// plainShell is the least of a shell: the kernel edits its lines, and it runs what it is given by remembering it.
+// plainShell is the least of a shell: the kernel edits its lines, and it runs what it is given by remembering it. With
+// a nonce it has a gate, and among its output is what others make up of the gate's reports.
 type plainShell struct {
 	guard *Guard
 	cut   int // how its output is cut into pieces
+	nonce string
+	made  []byte // which report is made up next to each piece of output
+	count int    // of lines told
+	told  bool   // the gate waits for its answer
+	part  []byte // of an answer, or of the gate's keys
 
 	mu   sync.Mutex
 	in   []byte
@@ -43,11 +52,12 @@ func (s *plainShell) Alone(context.Context) (bool, error) { return true, nil }
 func (s *plainShell) State(context.Context) (State, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return State{Echo: true, Canonical: true, Own: true, Program: "sh", Reading: s.idle, Unread: len(s.in)}, nil
+	canonical := s.nonce == ""
+	return State{Echo: canonical, Canonical: canonical, Own: true, Program: "sh", Reading: s.idle, Unread: len(s.in)}, nil
 }
 
 func (s *plainShell) run(ctx context.Context) {
-	s.show("$ ")
+	s.prompt()
 	for {
 		s.mu.Lock()
 		s.idle = len(s.in) == 0
@@ -65,16 +75,21 @@ func (s *plainShell) run(ctx context.Context) {
 				return
 			}
 		}
-		switch b {
-		case '\r', '\n':
-			s.mu.Lock()
-			s.ran = append(s.ran, string(s.line))
-			s.line = nil
-			s.mu.Unlock()
-			s.show("\r\nran\r\n$ ")
-		case 0x03:
-			s.line = nil
-			s.show("^C\r\n$ ")
+		switch {
+		case b == 0x03:
+			s.line, s.part, s.told = nil, nil, false
+			s.show("^C\r\n")
+			s.prompt()
+		case s.told:
+			s.answered(b)
+		case b == 0x1b || len(s.part) > 0:
+			s.gateKey(b)
+		case (b == '\r' || b == '\n') && s.nonce != "":
+			s.count++
+			s.told = true
+			s.report('l', s.count, "accept", string(s.line))
+		case b == '\r' || b == '\n':
+			s.execute()
 		default:
 			s.line = append(s.line, b)
 			s.show(string(b))
@@ -82,7 +97,95 @@ func (s *plainShell) run(ctx context.Context) {
 	}
 }
 
+func (s *plainShell) execute() {
+	s.mu.Lock()
+	s.ran = append(s.ran, string(s.line))
+	s.line = nil
+	s.mu.Unlock()
+	s.show("\r\nran\r\n")
+	s.prompt()
+}
+
+func (s *plainShell) prompt() {
+	if s.nonce != "" {
+		s.report('p', s.count, "0", "/")
+	}
+	s.show("$ ")
+}
+
+// answered takes a key while the gate waits: what is no answer to the line told last is lost, as in bash.
+func (s *plainShell) answered(b byte) {
+	if s.part = append(s.part, b); b != '.' {
+		return
+	}
+	answer := string(s.part)
+	s.part = nil
+	switch own := fmt.Sprintf("%s;%d;", s.nonce, s.count); {
+	case strings.HasSuffix(answer, own+"run."):
+		s.told = false
+		s.execute()
+	case strings.HasSuffix(answer, own+"stay."):
+		s.told = false
+		s.show("\r\x1b[K$ " + string(s.line))
+	}
+}
+
+// gateKey takes the keys that are the gate's.
+func (s *plainShell) gateKey(b byte) {
+	if s.part = append(s.part, b); b != '~' {
+		return
+	}
+	switch string(s.part) {
+	case gateKeys + "7~":
+		s.report('q', 0, "ask", string(s.line))
+	case gateKeys + "8~":
+		s.line = nil
+		s.show("\r\x1b[K$ ")
+	}
+	s.part = nil
+}
+
+func (s *plainShell) report(kind byte, count int, argument, text string) {
+	s.show(reportOf(s.nonce, kind, count, argument, text))
+}
+
+func reportOf(nonce string, kind byte, count int, argument, text string) string {
+	return fmt.Sprintf("\x1b]7770;%s;%c;%d;%s\x1f%s\x1f%s\a", nonce, kind, count, argument, text, text)
+}
+
+// makeUp is a report that is not the shell's: most of them without the nonce, which only the shell's owner can read.
+func (s *plainShell) makeUp() string {
+	if len(s.made) == 0 {
+		return ""
+	}
+	b := s.made[0]
+	s.made = s.made[1:]
+	nonce, count := strings.Repeat("0", len(s.nonce)), s.count+int(b>>4)%3-1
+	switch b % 10 {
+	case 1:
+		return reportOf(nonce, 'l', count, "accept", "ab")
+	case 2:
+		return reportOf(nonce, 'p', count, "0", "/")
+	case 3:
+		return reportOf(nonce, 'q', 0, "ask", "")
+	case 4:
+		return reportOf(s.nonce, 'q', 0, "ask", "ab")
+	case 5:
+		return reportOf(s.nonce, 'p', s.count-1, "1", "/tmp")
+	case 6:
+		return reportOf(s.nonce, 'x', count, "accept", "ab")
+	case 7:
+		return "\x1b]7770;" + s.nonce + ";l;1\x1b\\"
+	case 8:
+		return fmt.Sprintf("\x1b]7770;%s;l;x;accept\x1fab\x1fab\a", s.nonce)
+	case 9:
+		return "\x1b]7770;\a"
+	}
+	return ""
+}
+
 func (s *plainShell) show(text string) {
+	text = s.makeUp() + text
 	for text != "" {
 		n := min(s.cut, len(text))
 		_ = s.guard.FromTarget([]byte(text[:n])) // its client takes everything
@@ -90,13 +193,17 @@ func (s *plainShell) show(text string) {
 	}
 }
 
-// FuzzGuard types lines in packets of any size, some of them forbidden, with output cut anyhow between them: nothing is
-// lost, nothing changes its place, and nothing runs before its verdict.
+// FuzzGuard types lines in packets of any size, some of them forbidden, with output cut anyhow between them, into a
+// shell without a gate and into one with a gate whose reports are made up by others, too: nothing is lost, nothing
+// changes its place, and nothing runs before its verdict.
 func FuzzGuard(f *testing.F) {
-	f.Add([]byte("ab\rcd\r"), uint8(1))
-	f.Add([]byte("a!\rb\r!\r\r"), uint8(3))
-	f.Add([]byte("abcabcab\r|a!b|c\r|\r!|\ra\r"), uint8(5))
-	f.Fuzz(func(t *testing.T, data []byte, shape uint8) {
+	f.Add([]byte("ab\rcd\r"), uint8(1), []byte{})
+	f.Add([]byte("a!\rb\r!\r\r"), uint8(3), []byte{})
+	f.Add([]byte("abcabcab\r|a!b|c\r|\r!|\ra\r"), uint8(5), []byte{})
+	f.Add([]byte("ab\rcd\r"), uint8(1), []byte{0})
+	f.Add([]byte("a!\rb\r!\r\r"), uint8(3), []byte{1, 12, 3, 4, 5, 6, 7, 8, 9, 21, 32, 14})
+	f.Add([]byte("abcabcab\r|a!b|c\r|\r!|\ra\r"), uint8(5), []byte{5, 5, 5, 4, 4, 17, 33, 1, 1, 2, 2, 3, 8, 7, 6})
+	f.Fuzz(func(t *testing.T, data []byte, shape uint8, made []byte) {
 		if len(data) > 40 {
 			data = data[:40]
 		}
@@ -121,7 +228,7 @@ func FuzzGuard(f *testing.F) {
 		var mu sync.Mutex
 		judged := map[string]int{}
 		s := &plainShell{cut: int(shape)%7 + 1, wake: make(chan struct{}, 1)}
-		g := New(Options{Size: tty.Size{Cols: 80, Rows: 24}, Target: s, Client: discard{}, Terminal: s, Shell: "sh",
+		o := Options{Size: tty.Size{Cols: 80, Rows: 24}, Target: s, Client: discard{}, Terminal: s, Shell: "sh",
 			Decide: func(_ context.Context, c Command) Verdict {
 				if strings.Contains(c.Line, "no") || c.Unseen {
 					return Verdict{Action: auth.Deny}
@@ -135,7 +242,14 @@ func FuzzGuard(f *testing.F) {
 					judged[c.Line]++
 				}
 				return nil
-			}})
+			}}
+		if len(made) > 0 {
+			o.Gate, _ = gate.New("/bin/bash")
+			_, own, _ := strings.Cut(o.Gate.Env()[0], "__podbastion_nonce=")
+			s.nonce, _, _ = strings.Cut(own, "\n")
+			s.made = made
+		}
+		g := New(o)
 		s.guard = g
 		ctx, cancel := context.WithCancel(context.Background())
 		var work sync.WaitGroup
@@ -180,12 +294,15 @@ func FuzzGuard(f *testing.F) {
 			}
 			judged[l]--
 		}
-		order := strings.NewReplacer("\x03", "", "\r", "").Replace(string(s.got))
+		order := strings.NewReplacer("\x03", "", "\r", "").Replace(gateOwn.ReplaceAllString(string(s.got), ""))
 		if typed := strings.ReplaceAll(keys.String(), "\r", ""); order != typed {
 			t.Fatalf("typed %q, forwarded %q", typed, order)
 		}
 	})
 }
+
+// gateOwn is what is sent to the gate and no key of the user's.
+var gateOwn = regexp.MustCompile(`\x1b\[7770;\d~|[0-9a-f]{32};\d+;(run|stay)\.`)
 
 type discard struct{}
 

@@ -236,6 +236,13 @@ func (w *world) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// shown is all that the client was shown.
+func (w *world) shown() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.screen.String()
+}
+
 func (w *world) keys(k string) {
 	w.t.Helper()
 	if err := w.guard.FromClient([]byte(k)); err != nil {

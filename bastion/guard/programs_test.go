@@ -32,30 +32,48 @@ func (w *world) commandsAre(want ...string) {
 }
 
 // What is typed to another program than a shell is no command.
-func TestProgramsLinesAreNoCommands(t *testing.T) {
+func TestProgramsLinesAreNoCommands(t *testing.T) { programsLines(t, kinds) }
+
+func programsLines(t *testing.T, kinds []kindOf) {
 	for _, c := range []struct {
 		name  string
+		only  string // words: the kinds that it is for; all without
 		steps []step
 		want  []string
 	}{
-		{"cat", []step{{"cat\r", "cat\n"}, {"touch F\r", "touch F\ntouch F\n"}, {"\x04", ">> "}}, []string{"allow cat"}},
-		{"python", []step{{"python3 -q\r", ">>> "}, {"touch = 3\r", ">>> "}, {"print(touch * 111)\r", "333"}, {"exit()\r", ">> "}}, []string{"allow python3 -q"}},
-		{"sqlite", []step{{"sqlite3\r", "sqlite> "}, {"select 'touch' || 1;\r", "touch1"}, {".quit\r", ">> "}}, []string{"allow sqlite3"}},
-		{"read", []step{{"read x\r", "read x\n"}, {"touch F\r", "touch F\n"}, {"echo \"<$x>\"\r", "<touch F>"}}, []string{"allow read x", `allow echo "<$x>"`}},
-		{"script that asks", []step{{"sh -c 'read x; echo \"<$x>\"'\r", "x>\"'\n"}, {"touch F\r", "<touch F>"}}, []string{"allow sh -c 'read x; echo \"<$x>\"'"}},
-		{"heredoc", []step{{"cat <<E\r", ".. "}, {"some touch\r", ".. "}, {"E\r", "some touch\n>> "}}, []string{"allow cat <<E", "allow cat <<E\nsome touch", "allow cat <<E\nsome touch\nE"}},
+		{"cat", "", []step{{"cat\r", "cat"}, {"touch F\r", "touch F\ntouch F\n"}, {"\x04", ">> "}}, []string{"allow cat"}},
+		{"python", "", []step{{"python3 -q\r", ">>> "}, {"touch = 3\r", ">>> "}, {"print(touch * 111)\r", "333"}, {"exit()\r", ">> "}}, []string{"allow python3 -q"}},
+		{"sqlite", "", []step{{"sqlite3\r", "sqlite> "}, {"select 'touch' || 1;\r", "touch1"}, {".quit\r", ">> "}}, []string{"allow sqlite3"}},
+		{"read", "gated", []step{{"read x\r", "read x\n"}, {"touch F\r", "touch F\n"}, {"echo \"<$x>\"\r", "<touch F>"}}, []string{"allow read x", `allow echo "<$x>"`}},
+		{"script that asks", "", []step{{"sh -c 'read x; echo \"<$x>\"'\r", "x>\"'\n"}, {"touch F\r", "<touch F>"}}, []string{"allow sh -c 'read x; echo \"<$x>\"'"}},
+		{"heredoc", "posix", []step{{"cat <<E\r", ".. "}, {"some touch\r", ".. "}, {"E\r", "some touch\n>> "}}, []string{"allow cat <<E", "allow cat <<E\nsome touch", "allow cat <<E\nsome touch\nE"}},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t, setup{gate: true, node: true, judge: rules(t, auth.Denylist, auth.Deny, "touch")})
-			w.prompt()
-			w.play(c.steps...)
-			w.commandsAre(c.want...)
-			w.alive()
-			if w.exists("F") {
-				t.Error("it ran")
+		for _, k := range kinds {
+			for _, mode := range []auth.Mode{auth.Allowlist, auth.Denylist} {
+				if c.only != "" && !anyWord(c.only, k.words) {
+					continue
+				}
+				t.Run(k.name+"/"+c.name+"/"+string(mode), func(t *testing.T) {
+					t.Parallel()
+					s := k.setup
+					s.judge = rules(t, mode, auth.Deny, "touch")
+					if mode == auth.Allowlist {
+						s.judge = rules(t, mode, auth.Allow, "cat", "python3", "sqlite3", "read", "sh", "echo")
+					}
+					w := newWorld(t, s)
+					w.prompt()
+					for _, s := range c.steps {
+						w.play(s)
+						w.quiet()
+					}
+					w.commandsAre(c.want...)
+					w.alive()
+					if w.exists("F") {
+						t.Error("it ran")
+					}
+				})
 			}
-		})
+		}
 	}
 }
 
@@ -99,24 +117,48 @@ func TestNestedShells(t *testing.T) {
 
 // What is typed with the echo off is nowhere.
 func TestSecretsAreNotStored(t *testing.T) {
-	const secret = "hunter2"
-	for _, c := range []struct {
-		name  string
-		setup setup
-		steps []step
-	}{
-		{"read -s", setup{gate: true, node: true}, []step{{"read -s x\r", "read -s x\n"}, {secret + "\r", ">> "}, {"echo ${#x}\r", "\n7\n"}}},
-		{"read -s without a node", setup{gate: true}, []step{{"read -s x\r", "read -s x\n"}, {secret + "\r", ">> "}, {"echo ${#x}\r", "\n7\n"}}},
-		{"getpass", setup{gate: true, node: true}, []step{{"python3 -c 'import getpass; print(len(getpass.getpass()))'\r", "Password: "}, {secret + "\r", "\n7\n"}}},
-		{"stty -echo", setup{gate: true, node: true}, []step{{"stty -echo; echo re''ady; cat >/dev/null; stty echo\r", "ready\n"}, {secret + "\r\x04", ">> "}}},
-		{"read -s without a gate", setup{node: true}, []step{{"read -s x\r", "read -s x\n"}, {secret + "\r", ">> "}}},
-		{"dash", setup{argv: []string{"/bin/dash"}, node: true}, []step{{"stty -echo; echo re''ady; read x; stty echo\r", "ready\n"}, {secret + "\r", ">> "}}},
-		{"dash whose prompt has no echo", setup{argv: []string{"/bin/dash"}, node: true}, []step{{"stty -echo\r", ">> "}, {": " + secret + "\r", ">> "}}},
-		{"ash without a node", setup{argv: []string{"/bin/busybox", "ash"}}, []step{{"read -s x\r", "read -s x\n"}, {secret + "\r", ">> "}}},
-	} {
+	secretsAreNotStored(t, []asking{
+		{"read -s", setup{gate: true, node: true}, []step{{"read -s x\r", "read -s x\n"}, {secret + "\r", ">> "}, {"echo ${#x}\r", "\n7\n"}}, ""},
+		{"read -s without a node", setup{gate: true}, []step{{"read -s x\r", "read -s x\n"}, {secret + "\r", ">> "}, {"echo ${#x}\r", "\n7\n"}}, ""},
+		{"getpass", setup{gate: true, node: true}, []step{{"python3 -c 'import getpass; print(len(getpass.getpass()))'\r", "Password: "}, {secret + "\r", "\n7\n"}}, ""},
+		{"stty -echo", setup{gate: true, node: true}, []step{{"stty -echo; echo re''ady; cat >/dev/null; stty echo\r", "ready\n"}, {secret + "\r\x04", ">> "}}, ""},
+		{"read -s without a gate", setup{node: true}, []step{{"read -s x\r", "read -s x\n"}, {secret + "\r", ">> "}}, ""},
+		{"dash", setup{argv: []string{"/bin/dash"}, node: true}, []step{{"stty -echo; echo re''ady; read x; stty echo\r", "ready\n"}, {secret + "\r", ">> "}}, ""},
+		{"dash whose prompt has no echo", setup{argv: []string{"/bin/dash"}, node: true}, []step{{"stty -echo\r", ">> "}, {": " + secret + "\r", ">> "}}, ""},
+		{"ash without a node", setup{argv: []string{"/bin/busybox", "ash"}}, []step{{"read -s x\r", "read -s x\n"}, {secret + "\r", ">> "}}, ""},
+		{"read -s under an allowlist", setup{gate: true, node: true}, []step{{"read -s x\r", "read -s x\n"}, {secret + "\r", ">> "}, {"echo ${#x}\r", "\n7\n"}}, "read echo"},
+		{"program that asks", setup{gate: true, node: true}, asks, "python3"},
+		{"program that asks, in dash", setup{argv: []string{"/bin/dash"}, node: true}, asks, "python3"},
+		{"program that asks, in ash", setup{argv: []string{"/bin/busybox", "ash"}, node: true}, asks, ""},
+		{"program that asks, in ash under an allowlist", setup{argv: []string{"/bin/busybox", "ash"}, node: true}, asks, "python3"},
+		{"stty -echo under an allowlist", setup{gate: true, node: true}, []step{{"stty -echo; echo re''ady; cat >/dev/null; stty echo\r", "ready\n"}, {secret + "\r\x04", ">> "}}, "stty echo cat"},
+	})
+}
+
+const (
+	secret = "hunter2"
+	script = "import getpass\nprint(len(getpass.getpass()))\n"
+)
+
+var asks = []step{{"python3 ask\r", "Password: "}, {secret + "\r", "\n7\n"}}
+
+// asking is what asks for a secret.
+type asking struct {
+	name  string
+	setup setup
+	steps []step
+	allow string // words: the programs of an allowlist; a denylist without
+}
+
+func secretsAreNotStored(t *testing.T, cases []asking) {
+	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			c.setup.judge = rules(t, auth.Denylist, auth.Deny, "touch")
+			if c.allow != "" {
+				c.setup.judge = rules(t, auth.Allowlist, auth.Allow, strings.Fields(c.allow)...)
+			}
+			c.setup.files = map[string]string{"ask": script}
 			w := newWorld(t, c.setup)
 			w.prompt()
 			for _, s := range c.steps {

@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -95,13 +96,15 @@ func (w *world) resize(size tty.Size) {
 }
 
 // A terminal that changes its size in the middle of a line hides nothing and spoils nothing.
-func TestResizeWhileTyping(t *testing.T) {
+func TestResizeWhileTyping(t *testing.T) { resizeWhileTyping(t, kinds) }
+
+func resizeWhileTyping(t *testing.T, kinds []kindOf) {
 	for _, k := range kinds {
-		for _, cols := range []uint16{30, 200} {
-			t.Run(k.name, func(t *testing.T) {
+		for cols, mode := range map[uint16]auth.Mode{30: auth.Allowlist, 200: auth.Denylist, 31: auth.Denylist, 199: auth.Allowlist} {
+			t.Run(fmt.Sprint(k.name, "/", mode, "/", cols), func(t *testing.T) {
 				t.Parallel()
 				s := k.setup
-				s.judge = rules(t, auth.Allowlist, auth.Allow, "echo")
+				s.judge = forbids(t, mode)
 				w := newWorld(t, s)
 				w.prompt()
 				long := strings.Repeat(" word", 9)
