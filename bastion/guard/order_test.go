@@ -58,7 +58,7 @@ func TestInterruptStaysBehindFreeKeys(t *testing.T) {
 	defer work.Wait()
 	defer cancel()
 	sent := ""
-	for _, keys := range []string{"\x04", "w", "xyz\x03"} { // ^D submits nothing there
+	for _, keys := range []string{"\x07", "w", "xyz\x03"} { // ^G submits nothing there
 		if err := g.FromClient([]byte(keys)); err != nil {
 			t.Fatal(err)
 		}
