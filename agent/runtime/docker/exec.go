@@ -232,8 +232,8 @@ func (p *process) settle(ctx context.Context, exited <-chan struct{}) (runtime.E
 			status, known = p.handle.Status()
 		}
 		switch {
-		case err == nil && p.broken != nil:
-			return runtime.Exit{}, fmt.Errorf("%w: %w", errLost, p.broken)
+		case err == nil && p.failure() != nil:
+			return runtime.Exit{}, fmt.Errorf("%w: %w", errLost, p.failure())
 		case err == nil && known:
 			return exitOf(status), nil
 		case err == nil && !info.Running:
@@ -283,6 +283,16 @@ func (p *process) end(err error) {
 		p.broken = err
 		close(p.ended)
 	})
+}
+
+// failure is how the stream broke, if it has ended by then: a terminal's process may end before its stream does.
+func (p *process) failure() error {
+	select {
+	case <-p.ended:
+		return p.broken
+	default:
+		return nil
+	}
 }
 
 func (p *process) pump(out *queue) {
