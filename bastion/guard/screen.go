@@ -44,7 +44,7 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 		shown.Confidence = line.High // nobody can have written what the completion is said to have put in
 	}
 	// A prompt may come with a line that nobody typed there, and a line may be where nothing is seen.
-	prefilled := g.stacked && (!g.typed && !g.bare() || g.typed && strings.TrimSpace(shown.Text) == "") || g.typed && strings.TrimSpace(shown.Text) == "" && shown.Confidence != line.High && g.prompt != "" && !g.bare()
+	prefilled := g.stacked && !g.bare() && (!g.typed || strings.TrimSpace(shown.Text) == "") || g.typed && strings.TrimSpace(shown.Text) == "" && shown.Confidence != line.High && g.prompt != "" && !g.bare()
 	g.stacked = g.stacked && (g.typed || prefilled)
 	secret := prefilled || shown.Secret || known && !st.Echo && st.Canonical
 	reads := g.o.Shell
