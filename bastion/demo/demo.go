@@ -163,7 +163,7 @@ func (d *Demo) serveAgent() error {
 	}
 	o := agent.Options{
 		Node: node, Cluster: cluster, Runtime: d.runtime, Grants: grant.NewVerifier(keys, nil), Audit: d.audit, Log: d.log,
-		Metrics: agent.NewMetrics(prometheus.NewRegistry(), d.runtime.Ready), Reap: d.reaper.Watch, MaxConnections: 8192, Drain: drain,
+		Metrics: agent.NewMetrics(prometheus.NewRegistry(), d.runtime.Ready), Reap: d.reaper.Watch, MaxConnections: 1024, Drain: drain,
 	}
 	o.Files = files.Local{}
 	if d.o.Docker {
