@@ -26,7 +26,7 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 		g.tracker.Edits(!st.Canonical)
 	}
 	shown := g.tracker.Pending()
-	if shown.Confidence != line.High && !shown.Completed || shown.Secret {
+	if shown.Confidence != line.High && !shown.Completed || shown.Secret || shown.Unlikely {
 		before := g.outputs // perhaps the echo is only late
 		g.mu.Unlock()
 		for began := time.Now(); time.Since(began) < settleTime && g.await(ctx, againTime, func() bool { return g.outputs != before || g.interrupts != mark }) && g.mark() == mark && ctx.Err() == nil; {

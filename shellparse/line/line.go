@@ -44,6 +44,9 @@ type Line struct {
 	// Completed tells that the line is certain if nobody but the shell has written to the terminal since a completion: the
 	// screen alone shows what that put in. Confidence is then low.
 	Completed bool
+	// Unlikely tells that the line is certain only if the screen shows all there is to come: of the editors that may be at
+	// work, a likelier one would have made another line of the keys.
+	Unlikely bool
 	// Program tells that a program other than a shell seems to read the line.
 	Program bool
 }

@@ -173,6 +173,21 @@ func TestEdits(t *testing.T) {
 	}
 }
 
+// What the screen shows of a line that is being drawn may be what an unlikely editor would have made of the keys: that is told.
+func TestUnlikely(t *testing.T) {
+	for shown, want := range map[string]Line{
+		"touch F":                            {Text: "touch F"},
+		"touch F\b\b\b\b\b\b\b\x1b[K":        {Unlikely: true},
+		"touch F\b\b\b\b\b\b\b\x1b[Ktouch F": {Text: "touch F"},
+	} {
+		tr := New(tty.Size{Cols: 80, Rows: 24}, Options{})
+		play(tr, on+"$ ", ">touch F\x15\x19", shown)
+		if got := tr.Pending(); got.Confidence != High || got.Text != want.Text || got.Unlikely != want.Unlikely {
+			t.Errorf("%q: %+v", shown, got)
+		}
+	}
+}
+
 // What completion adds is known from the screen alone, and never where anything else can have been drawn by it. Its blank
 // at the end shows by the cursor.
 func TestCompleted(t *testing.T) {

@@ -19,6 +19,7 @@ type reading struct {
 	spoilt    bool // the prompt is not where it was
 	completed bool // all agrees but for what the editor completed, which only the screen shows
 	pending   bool // the editor has not shown the end of the line yet
+	unlikely  bool // a likelier editor would have made another line of the keys
 }
 
 // replay runs one model over keys, from what was taken over from the screen.
@@ -134,7 +135,11 @@ func (t *Tracker) models(keys []byte) []*model {
 // agree looks for a model that gives what the screen shows.
 func (t *Tracker) agree(r *reading, models []*model) bool {
 	for _, m := range models {
-		if !t.edit.completed.allows(m.kind, t.open) || !m.fits(r.seen) {
+		if !t.edit.completed.allows(m.kind, t.open) {
+			continue
+		}
+		if !m.fits(r.seen) {
+			r.unlikely = true
 			continue
 		}
 		t.kind, t.vi, t.kills = m.kind, m.vi, m.kills
@@ -308,7 +313,7 @@ func (t *Tracker) behindPrompt(s string, keys []byte) (reading, int) {
 func (t *Tracker) line(r reading) Line {
 	l := Line{Text: r.text, Witness: Screen, Confidence: Low, Secret: r.blind, Completed: r.completed}
 	if r.matched {
-		l.Confidence = High
+		l.Confidence, l.Unlikely = High, r.unlikely
 	}
 	if r.blind {
 		l.Text = ""
