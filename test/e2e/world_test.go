@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -102,15 +103,20 @@ func binary(t testing.TB, name string) string {
 	return filepath.Join(need(t, "PODBASTION_BIN"), name)
 }
 
-// freePort finds a port that was free a moment ago.
+// freePort finds an address to listen on, below the ports that the kernel gives to connections, so that none takes it
+// before.
 func freePort(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 12000+rand.IntN(20000))) // #nosec G404 -- no secret
+		if err != nil {
+			continue
+		}
+		defer ln.Close()
+		return ln.Addr().String()
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 func command(t testing.TB, name string, args ...string) string {
