@@ -146,7 +146,7 @@ func (s *Server) serveSession(o opened, newChannel ssh.NewChannel) {
 		exit := s.o.Sessions.Serve(ctx, o.login, req, session.Client{
 			Stdin: ch, Stdout: ch, Stderr: stderr, Resizes: c.resizes, Signals: c.signals, Abort: func() { _ = o.ssh.Close() },
 		})
-		finish(ch, exit)
+		finish(ch, stderr, exit)
 	case <-timer.C:
 	case <-ctx.Done():
 	}
@@ -157,7 +157,7 @@ func (s *Server) serveSession(o opened, newChannel ssh.NewChannel) {
 // finish ends a channel whose output is written: how it ended, EOF, close. A process that a signal killed is told both as
 // exit-signal and, for clients that do not know that, as the status that a shell would give. The status goes before EOF, as
 // OpenSSH's sshd sends it: Dropbear's client closes at EOF and hears no status after that, and then says 0.
-func finish(ch ssh.Channel, exit bridge.Exit) {
+func finish(ch ssh.Channel, stderr *locked, exit bridge.Exit) {
 	if exit.Signal != "" {
 		_, _ = ch.SendRequest("exit-signal", false, ssh.Marshal(struct {
 			Signal, Message string
@@ -166,20 +166,35 @@ func finish(ch ssh.Channel, exit bridge.Exit) {
 		}{Signal: exit.Signal, CoreDumped: exit.CoreDumped}))
 	}
 	_, _ = ch.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{uint32(exit.Code)}))
-	_ = ch.CloseWrite()
+	stderr.end(func() { _ = ch.CloseWrite() })
 	_ = ch.Close()
 }
 
-// locked lets several goroutines write.
+// locked lets several goroutines write, until it has ended.
 type locked struct {
-	mu sync.Mutex
-	w  io.Writer
+	mu    sync.Mutex
+	w     io.Writer
+	ended bool
 }
 
 func (l *locked) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.ended {
+		return 0, io.ErrClosedPipe
+	}
 	return l.w.Write(p)
+}
+
+// end has nobody write any more, and does what ends it, unless somebody is writing: to a client that takes nothing that
+// lasts until the channel is closed.
+func (l *locked) end(last func()) {
+	if !l.mu.TryLock() {
+		return
+	}
+	defer l.mu.Unlock()
+	l.ended = true
+	last()
 }
 
 // channel is one session channel's requests.
