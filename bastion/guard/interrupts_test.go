@@ -8,16 +8,23 @@ import (
 	"github.com/podbastion/podbastion/auth"
 )
 
+// sleeping is a shell with a gate, which permits everything, while a program has its terminal.
+func sleeping(t *testing.T) *world {
+	t.Helper()
+	w := newWorld(t, setup{gate: true, node: true, decide: func(Command) Verdict { return Verdict{Action: auth.Allow} }})
+	w.prompt()
+	w.keys("sleep 100\r")
+	w.quiet()
+	return w
+}
+
 // What stops a program is read though more keys stand before it than an SSH client's window holds, and does not wait
 // behind them.
 func TestInterruptsPassAFullQueue(t *testing.T) {
 	for _, key := range []string{"\x03", "\x1a", "\x1c"} {
 		t.Run(key, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, setup{gate: true, node: true, decide: func(Command) Verdict { return Verdict{Action: auth.Allow} }})
-			w.prompt()
-			w.keys("sleep 100\r")
-			w.quiet()
+			w := sleeping(t)
 			paste := []byte(strings.Repeat("echo x\r", 5<<19/7))
 			for n := 32 << 10; len(paste) > 0; paste = paste[n:] { // as a session does, one piece after the other
 				n = min(n, len(paste))
@@ -51,10 +58,7 @@ func TestEndOfFileBehindTextIsHeld(t *testing.T) {
 // An interrupt that comes in one packet with keys that will be held goes ahead of them at once.
 func TestInterruptInTheSamePacket(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setup{gate: true, node: true, decide: func(Command) Verdict { return Verdict{Action: auth.Allow} }})
-	w.prompt()
-	w.keys("sleep 100\r")
-	w.quiet()
+	w := sleeping(t)
 	began := time.Now()
 	w.keys("echo x\r\x03")
 	w.prompt()

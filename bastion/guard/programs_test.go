@@ -236,10 +236,7 @@ func TestInterruptsPassALargePaste(t *testing.T) {
 	for _, key := range []string{"\x03", "\x1a", "\x1c"} {
 		t.Run(key, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, setup{gate: true, node: true, decide: func(Command) Verdict { return Verdict{Action: auth.Allow} }})
-			w.prompt()
-			w.keys("sleep 100\r")
-			w.quiet()
+			w := sleeping(t)
 			go func() { _ = w.guard.FromClient([]byte(strings.Repeat("echo x\r", 12000))) }()
 			time.Sleep(300 * time.Millisecond)
 			began := time.Now()
