@@ -143,3 +143,24 @@ func TestLaneSends(t *testing.T) {
 		}
 	}
 }
+
+// A reset is told at once, and not only when the connection ends.
+func TestLaneReset(t *testing.T) {
+	near, far := io.Pipe()
+	l := newLane(nil)
+	l.in = bufio.NewReader(near)
+	input, ended, read := l.from(streamID(3), func(int) {}), make(chan struct{}), make(chan struct{})
+	go func() { defer close(ended); _, _ = input.WriteTo(io.Discard) }()
+	go func() { defer close(read); _, _ = io.Copy(io.Discard, struct{ io.Reader }{l}) }()
+	if _, err := far.Write(controlFrame(3, []byte{0, 0, 0, 3, 0, 0, 0, 5})); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		t.Error("the reset is not told")
+	}
+	_ = far.Close()
+	<-read
+	<-ended
+}
