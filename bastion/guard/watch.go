@@ -32,7 +32,11 @@ func (g *Guard) watchPrompt() {
 	g.mu.Lock()
 	w := &g.watch
 	wanted := !w.on && !g.hooked() && time.Since(w.tried) > lookTime
+	garbled := w.on && !w.editor && g.ends != w.ends && !g.prompted()
 	g.mu.Unlock()
+	if garbled {
+		g.disturbed()
+	}
 	if !wanted || g.o.Terminal == nil {
 		return
 	}
@@ -59,6 +63,30 @@ func (g *Guard) watchPrompt() {
 	}
 	w.on, w.mark, w.editor, w.begun, w.ends = true, g.interrupts, now, begun, g.ends
 	w.row, w.prompt = g.tracker.Place()
+}
+
+// prompted tells that the cursor is behind the watched prompt; mu is locked.
+func (g *Guard) prompted() bool {
+	row, _ := g.tracker.Place()
+	_, same := g.tracker.Shown(row, g.watch.prompt)
+	return same
+}
+
+// disturbed has what was written over a prompt where the shell waits all the same count no more: that is another's, a
+// job's as a rule, and the next key may draw the prompt anew.
+func (g *Guard) disturbed() {
+	ctx, cancel := context.WithTimeout(context.Background(), lookTime)
+	defer cancel()
+	if st, known := g.state(ctx); !known || !st.Reading || st.Unread > 0 || !st.Own && !st.Shell {
+		return
+	}
+	asked := time.Now()
+	g.await(ctx, lookTime, func() bool { return time.Since(asked) > quietKnown && time.Since(g.outputAt) > quietKnown }) // what it wrote before it waited may be on its way
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.prompted() && ctx.Err() == nil {
+		g.watch.ends = g.ends
+	}
 }
 
 func (g *Guard) watching() bool {

@@ -2,6 +2,8 @@ package guard
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -128,16 +130,21 @@ func TestSignalIsNoLine(t *testing.T) {
 // What an editor draws anew, what a key of it runs without a line, and what writes from elsewhere is no line.
 func TestWhatOnlyDrawsIsNoLine(t *testing.T) {
 	fzf := "f() { local x=$(read -rsn1 </dev/tty; printf '\\e[?2004h\\n\\n\\n\\e[3A\\e[?2004l' >/dev/tty; printf picked); READLINE_LINE+=$x READLINE_POINT=${#READLINE_LINE}; }\nbind -x '\"\\C-t\": f'\nbind -x '\"\\C-y\": sleep 0.2'\n"
+	ashes := []string{"/bin/busybox", "ash"}
 	zfzf := "PROMPT='>> '\nf() { local x=$(read -sk1 </dev/tty; printf '\\e[?2004h\\n\\n\\n\\e[3A\\e[?2004l' >/dev/tty; printf picked); LBUFFER+=$x; zle reset-prompt }\nzle -N f; bindkey '^T' f\ng() { print -n 'noise\\n'; zle reset-prompt }; zle -N g; bindkey '^Y' g\n"
 	ffzf := fishPrompt + "bind \\ct 'sleep 0.2; commandline -i picked; commandline -f repaint'\n"
 	several := map[string]string{"one": "", "onf": ""}
+	const goes = "\x00" // no key: the job that waits for a file goes on
+	job := "(until [ -e go ]; do sleep 0.05; done; echo; echo job; echo '>>'; echo)& \r"
 	for _, c := range []struct {
 		name  string
 		setup setup
 		keys  []string
 	}{
 		{"bash", setup{files: several}, []string{"echo o\t\t", "\x0c", "\x1b?", "\x15", "\t\tn", "\x03", "x\x03\x03", "\x18\x16", "\x07", "x\x1a\x1c\x15", "\x12x\x07", "\x15"}},
-		{"bash, jobs", setup{}, []string{"set -b; (sleep 0.1; echo; echo '>>'; echo)& \r", "ec", "\x15", "sleep 0.1 &\r", "x", "\x15"}},
+		{"bash, job before", setup{}, []string{"set -b; " + job, goes, "ec", "\x15"}},
+		{"bash, job within", setup{}, []string{"set -b; " + job, "ec", goes, "\x15"}},
+		{"bash, job that ends", setup{}, []string{"sleep 0.1 &\r", "x", "\x15"}},
 		{"bash, fzf", setup{files: map[string]string{".bash_profile": prompts + fzf}}, []string{"echo ", "\x14", "x", "\x15", "\x19", "\x15"}},
 		{"bash, nested that ends", setup{}, []string{"bash --norc\r", "x\x15", "\x04", "x\x15"}},
 		{"zsh", setup{argv: zshell, files: several}, []string{"echo o\t\t", "\x0c", "\x15", "echo a\x07", "\x07", "x\x03\x03", "\x1bx\x07", "\x1bq", "\x12x\x03", "\x15"}},
@@ -147,7 +154,9 @@ func TestWhatOnlyDrawsIsNoLine(t *testing.T) {
 		{"fish", setup{argv: fishes, files: several}, []string{"echo o\t\t", "\x0c", "\x15", "x\x03", "\x03", "x\x15", "\x15"}},
 		{"fish, widget", setup{argv: fishes, files: map[string]string{".config/fish/config.fish": ffzf}}, []string{"echo ", "\x14", "\x15"}},
 		{"mksh", setup{argv: mksh, files: several}, []string{"echo o\t\t", "\x0c", "\x1b?", "\x15", "x\x03", "echo a\x07", "\x07", "x\x15"}},
-		{"ash", setup{argv: []string{"/bin/busybox", "ash"}, files: several}, []string{"echo o\t\t", "\x0c", "\x15", "x\x03", "(sleep 0.1; echo; echo b; echo)&\r", "ec", "\x15"}},
+		{"ash", setup{argv: ashes, files: several}, []string{"echo o\t\t", "\x0c", "\x15", "x\x03"}},
+		{"ash, job before", setup{argv: ashes}, []string{job, goes, "ec", "\x15"}},
+		{"ash, job within", setup{argv: ashes}, []string{job, "ec", goes, "\x15", "ec", "\x08\x08"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -157,7 +166,14 @@ func TestWhatOnlyDrawsIsNoLine(t *testing.T) {
 			w.prompt()
 			for _, k := range append(c.keys, "\x03", "echo al''ive\r") {
 				w.quiet()
-				w.keys(k)
+				if k != goes {
+					w.keys(k)
+					continue
+				}
+				if err := os.WriteFile(filepath.Join(w.home, "go"), nil, 0o644); err != nil {
+					t.Fatal(err)
+				}
+				w.wait("job", func() bool { return strings.Contains(w.screen.String(), "\njob\r\n") })
 			}
 			w.wait("sign of life", func() bool { return strings.Contains(plain(w.screen.String()), "alive\n") })
 			w.quiet()
