@@ -56,7 +56,7 @@ func TestBursts(t *testing.T) {
 					w.quiet()
 				}
 				var got []string
-				for _, e := range w.events {
+				for _, e := range w.recorded() {
 					line := e.Line
 					if !e.Command.Sure {
 						line += " (not sure)"
@@ -72,7 +72,7 @@ func TestBursts(t *testing.T) {
 							t.Errorf("line %d: %q, want %q", i, got[min(i, len(got)-1)], want[min(i, len(want)-1)])
 						}
 					}
-					t.Logf("%q", w.screen.String()[:1500])
+					t.Logf("%q", w.shown()[:1500])
 				}
 			})
 		}

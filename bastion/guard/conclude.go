@@ -116,15 +116,15 @@ func (g *Guard) clear(ctx context.Context, d decision, v Verdict) error {
 		return err
 	}
 	row, _ := g.row()
-	for try := range clearTries {
+	for range clearTries {
 		before := g.outputCount()
-		if err := g.send([]byte(interrupt)); err != nil {
-			return err
-		}
-		if g.pasting && try > 0 {
-			if err := g.tell([]byte(pasteEnd)); err != nil { // a shell may read a paste to its end, come what may
+		if g.pasting { // a shell may read a paste to its end, come what may; behind an interrupt the end may be text
+			if err := g.tell([]byte(pasteEnd)); err != nil {
 				return err
 			}
+		}
+		if err := g.send([]byte(interrupt)); err != nil {
+			return err
 		}
 		if g.gone(ctx, row, before, right) {
 			g.cleared(ctx, began)

@@ -243,6 +243,13 @@ func (w *world) shown() string {
 	return w.screen.String()
 }
 
+// recorded is all that was remembered.
+func (w *world) recorded() []event {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.events)
+}
+
 func (w *world) keys(k string) {
 	w.t.Helper()
 	if err := w.guard.FromClient([]byte(k)); err != nil {

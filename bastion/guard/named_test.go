@@ -19,7 +19,6 @@ type attempt struct {
 	files      map[string]string
 	blinds     bool // what follows cannot be known from the screen alone
 	text       bool // how it is typed is of no account
-	litters    bool // fish may take the end of a denied paste for text of the next line
 	// warned is of what is truly undecidable under a denylist: what the warned line holds, or unseen.
 	warned string
 }
@@ -38,11 +37,9 @@ var attempts = []attempt{
 	{name: "type-ahead during sleep", keys: "sleep 1\rtouch F\recho\r"},
 	{name: "plain paste, forbidden first", keys: "touch F\necho one\necho two\n"},
 	{name: "plain paste, forbidden last", keys: "echo one\necho two\ntouch F\n"},
-	{name: "bracketed paste, forbidden first", keys: "\x1b[200~touch F\necho one\n\x1b[201~\r", only: "bash zsh"},
-	{name: "bracketed paste, forbidden first, in fish", keys: "\x1b[200~touch F\necho one\n\x1b[201~\r", only: "fish", litters: true},
-	{name: "bracketed paste, forbidden last", keys: "\x1b[200~echo one\ntouch F\x1b[201~\r", only: "bash"},
-	{name: "bracketed paste, forbidden last, in fish", keys: "\x1b[200~echo one\ntouch F\x1b[201~\r", only: "fish", litters: true},
-	{name: "bracketed paste, forbidden last, in zsh", keys: "\x1b[200~echo one\ntouch F\x1b[201~\r", only: "zgated"},
+	{name: "bracketed paste, forbidden first", keys: "\x1b[200~touch F\necho one\n\x1b[201~\r", only: "bash zsh fish"},
+	{name: "bracketed paste behind the forbidden word", keys: "touch F\x1b[200~\necho one\x1b[201~\r", only: "bash ash zsh fish"},
+	{name: "bracketed paste, forbidden last", keys: "\x1b[200~echo one\ntouch F\x1b[201~\r", only: "bash zsh fish"},
 	{name: "three lines", only: "posix", keys: "{\rtouch F\r}\r"},
 	{name: "three lines of fish", only: "fish", keys: "begin\rtouch F\rend\r"},
 	{name: "backslash-newline in the word", only: "posix fish", keys: "tou\\\rch F\r"},
@@ -236,7 +233,7 @@ func attemptOne(t *testing.T, s setup, a attempt, mode auth.Mode, slow bool) {
 	}
 	w.quiet()
 	if w.exists("F") && (mode == auth.Allowlist || !w.warned(a.warned)) {
-		t.Errorf("it ran; events %+v; screen %q", w.events, w.shown())
+		t.Errorf("it ran; events %+v; screen %q", w.recorded(), w.shown())
 	}
 	if w.guard.closed() {
 		err := <-w.ended
@@ -245,7 +242,7 @@ func attemptOne(t *testing.T, s setup, a attempt, mode auth.Mode, slow bool) {
 			t.Errorf("ended: %v", err)
 		}
 		t.Logf("session ended; screen %q", w.shown())
-	} else if !a.litters && (!a.blinds || s.node || s.gate || mode == auth.Denylist) {
+	} else if !a.blinds || s.node || s.gate || mode == auth.Denylist {
 		w.alive()
 	}
 }

@@ -3,6 +3,7 @@ package guard
 import (
 	"context"
 	"io"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -64,5 +65,32 @@ func TestInterruptStaysBehindFreeKeys(t *testing.T) {
 		}
 		sent += keys
 		s.has(t, sent)
+	}
+}
+
+// A shell that takes a bracketed paste as a whole runs nothing of it before Enter, held line by line as it is.
+func TestPasteIsOneText(t *testing.T) {
+	for _, k := range []kindOf{
+		{"bash", "", setup{}},
+		{"zsh", "", setup{argv: zshell}},
+		{"fish", "", setup{argv: fishes}},
+	} {
+		t.Run(k.name, func(t *testing.T) {
+			t.Parallel()
+			k.setup.node = true
+			w := newWorld(t, k.setup)
+			w.prompt()
+			w.keys(pasteBegin + "echo one\necho two\necho three >G\necho four" + pasteEnd)
+			w.shows("four")
+			w.quiet()
+			if w.exists("G") || strings.Contains(plain(w.shown()), "\none\n") {
+				t.Errorf("some of it ran: %q", w.shown())
+			}
+			w.keys("\r")
+			w.shows("\nfour\n")
+			if !w.exists("G") {
+				t.Errorf("it did not run: %q", w.shown())
+			}
+		})
 	}
 }

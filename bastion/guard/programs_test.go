@@ -102,7 +102,7 @@ func TestNestedShells(t *testing.T) {
 				w.play(step{"touch G\r", "denied by rule rule: not here"})
 				w.quiet()
 				if w.exists("F") || w.exists("G") {
-					t.Errorf("it ran: %q, screen %q", w.lines(), w.screen.String())
+					t.Errorf("it ran: %q, screen %q", w.lines(), w.shown())
 				}
 				got := strings.Join(w.lines(), "; ")
 				for _, want := range []string{"deny touch F", "echo st''ill here", "deny touch G"} {
@@ -168,8 +168,8 @@ func secretsAreNotStored(t *testing.T, cases []asking) {
 			if got := strings.Join(w.lines(), "\n"); strings.Contains(got, "hunter") || strings.Contains(got, "2\n") {
 				t.Errorf("recorded: %s", got)
 			}
-			if strings.Contains(w.screen.String(), "hunter") {
-				t.Errorf("shown: %q", w.screen.String())
+			if shown := w.shown(); strings.Contains(shown, "hunter") {
+				t.Errorf("shown: %q", shown)
 			}
 		})
 	}

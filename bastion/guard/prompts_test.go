@@ -61,7 +61,7 @@ func (p prompted) test(t *testing.T) {
 					want = append(want, "allow "+l)
 				}
 				if got := w.lines(); strings.Join(got, "\n") != strings.Join(want, "\n") {
-					t.Errorf("recorded %q, want %q; events %+v; screen %q", got, want, w.events, w.screen.String())
+					t.Errorf("recorded %q, want %q; events %+v; screen %q", got, want, w.recorded(), w.shown())
 				}
 			})
 		}
@@ -122,7 +122,7 @@ func resizeWhileTyping(t *testing.T, kinds []kindOf) {
 					t.Error("it ran")
 				}
 				if got, want := strings.Join(w.lines(), "\n"), "allow echo"+long+"\ndeny touch F"+long+"\nallow echo"+long+" again"; got != want {
-					t.Errorf("recorded\n%s\nwant\n%s\nscreen %q", got, want, w.screen.String())
+					t.Errorf("recorded\n%s\nwant\n%s\nscreen %q", got, want, w.shown())
 				}
 			})
 		}

@@ -39,7 +39,7 @@ func TestRecalledAndCompletedRun(t *testing.T) {
 					w.quiet()
 				}
 				if got, want := strings.Join(w.lines(), "\n"), strings.Join(tt.want, "\n"); got != want {
-					t.Errorf("recorded\n%s\nwant\n%s\nscreen %q", got, want, w.screen.String())
+					t.Errorf("recorded\n%s\nwant\n%s\nscreen %q", got, want, w.shown())
 				}
 			})
 		}
@@ -100,7 +100,7 @@ func TestCompletedBesideAnother(t *testing.T) {
 				w.keys("\r")
 				w.quiet()
 				if got := strings.Join(w.lines(), "\n"); got != tt.want {
-					t.Errorf("recorded %q, want %q; screen %q", got, tt.want, w.screen.String())
+					t.Errorf("recorded %q, want %q; screen %q", got, tt.want, w.shown())
 				}
 			})
 		}

@@ -26,7 +26,8 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 		g.tracker.Edits(!st.Canonical)
 	}
 	shown := g.tracker.Pending()
-	if shown.Confidence != line.High && !shown.Completed || shown.Secret || shown.Unlikely {
+	hidden := shown.Secret && g.pasting && g.tracker.Screen().BracketedPaste() && (!known || st.Echo || !st.Canonical)
+	if (shown.Confidence != line.High && !shown.Completed || shown.Secret || shown.Unlikely) && !hidden {
 		before := g.outputs // perhaps the echo is only late
 		g.mu.Unlock()
 		for began := time.Now(); time.Since(began) < settleTime && g.await(ctx, againTime, func() bool { return g.outputs != before || g.interrupts != mark }) && g.mark() == mark && ctx.Err() == nil; {
@@ -77,8 +78,9 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 		}
 	}
 	c.Unsure = !c.Sure
-	if at := bytes.LastIndexAny(g.pasted, "\r\n") + 1; g.pasting && secret && (!known || st.Echo || !st.Canonical) {
-		// A shell that takes a paste as a whole shows nothing before its end. The keys of a paste are its text.
+	if at := bytes.LastIndexAny(g.pasted, "\r\n") + 1; hidden {
+		// A shell that takes a paste as a whole shows nothing before its end, and zsh does so for 0.4 s after each key. The
+		// keys of a paste are its text.
 		c.Line, c.Sure, c.Unsure, secret = string(g.pasted[at:]), true, false, false
 	}
 	if known && st.Unsure {
@@ -101,9 +103,7 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 	v := g.o.Decide(ctx, c)
 	return g.conclude(ctx, decision{command: c, mark: mark, held: true, run: func(v Verdict) error {
 		if expands || key == 0x12 {
-			g.mu.Lock()
 			g.ran = time.Time{} // the line is still there
-			g.mu.Unlock()
 			return g.pass(mark)
 		}
 		g.pending = ""
@@ -119,6 +119,9 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 		}
 		if secret {
 			defer g.forget() // the line model must not hold it
+		}
+		if hidden {
+			g.ran = time.Time{} // nothing runs yet
 		}
 		return g.release(mark)
 	}}, v)
@@ -225,7 +228,11 @@ func (g *Guard) settled(ctx context.Context) error {
 // calmed waits until the shell has taken all keys and shown what it shows of them. A shell that the node sees at work
 // on them, on a busy machine, gets more time.
 func (g *Guard) calmed(ctx context.Context, mark int) bool {
-	return g.calm(ctx, mark, g.outputSince(g.lastKey()), settleTime, busyTime)
+	echo := g.outputSince(g.lastKey())
+	if g.pasting && g.o.Terminal != nil {
+		echo.by = g.lastKey().Add(pasteTime) // there may be none before its end
+	}
+	return g.calm(ctx, mark, echo, settleTime, busyTime)
 }
 
 // wanted is output that is waited for, until a time: keys that show nothing have no echo. It is seen with mu locked.

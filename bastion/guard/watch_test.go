@@ -177,9 +177,9 @@ func TestWhatOnlyDrawsIsNoLine(t *testing.T) {
 			}
 			w.wait("sign of life", func() bool { return strings.Contains(plain(w.screen.String()), "alive\n") })
 			w.quiet()
-			for _, e := range w.events {
+			for _, e := range w.recorded() {
 				if e.Action != auth.Allow && e.Line != "echo al''ive" { // that one may not be certain
-					t.Errorf("%+v; screen %q", e, w.screen.String())
+					t.Errorf("%+v; screen %q", e, w.shown())
 				}
 			}
 		})
