@@ -3,6 +3,7 @@
 package proc
 
 import (
+	"context"
 	"io"
 	"os"
 	"os/exec"
@@ -43,9 +44,14 @@ func TestWhoReads(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer func() { _, _, _ = cmd.Process.Kill(), cmd.Wait(), terminal.Close() }()
-			go func() { _, _ = io.Copy(io.Discard, terminal) }()
 			id := Identify(cmd.Process.Pid)
+			defer func() { // more would turn round and round when only its terminal went away
+				if err := EndTree(context.Background(), t.Name(), id, 0); err != nil {
+					t.Error(err)
+				}
+				_, _ = cmd.Wait(), terminal.Close()
+			}()
+			go func() { _, _ = io.Copy(io.Discard, terminal) }()
 			if _, err := io.WriteString(terminal, line+"; exit\r"); err != nil {
 				t.Fatal(err)
 			}
