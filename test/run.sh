@@ -26,7 +26,7 @@ alone=$module/test/e2e
 long=$(printf '%s\n' "$module"/{test/files,bastion/guard,bastion,bastion/bridge})
 all=$(go list -tags real "$@")
 run() { # PACKAGES, as lines
-  [ -z "$1" ] || xargs go test -json -race -tags real -count=1 -timeout 25m -p 2 -parallel 6 <<<"$1" || failed=1 # the summary tells which
+  [ -z "$1" ] || xargs go test -json -race -tags real -count=1 -timeout 25m -p 2 <<<"$1" || failed=1 # the summary tells which
 }
 {
   run "$(grep -xF "$long" <<<"$all" | sort -r || true; grep -vxF "$long"$'\n'"$alone" <<<"$all" || true)"
