@@ -38,7 +38,7 @@ var attempts = []attempt{
 	{name: "plain paste, forbidden first", keys: "touch F\necho one\necho two\n"},
 	{name: "plain paste, forbidden last", keys: "echo one\necho two\ntouch F\n"},
 	{name: "bracketed paste, forbidden first", keys: "\x1b[200~touch F\necho one\n\x1b[201~\r", only: "bash zsh fish"},
-	{name: "bracketed paste behind the forbidden word", keys: "touch F\x1b[200~\necho one\x1b[201~\r", only: "bash ash zsh fish"},
+	{name: "bracketed paste behind the forbidden word", keys: "touch F\x1b[200~\necho one\x1b[201~\r", only: "bash zsh fish"},
 	{name: "bracketed paste, forbidden last", keys: "\x1b[200~echo one\ntouch F\x1b[201~\r", only: "bash zsh fish"},
 	{name: "three lines", only: "posix", keys: "{\rtouch F\r}\r"},
 	{name: "three lines of fish", only: "fish", keys: "begin\rtouch F\rend\r"},
