@@ -5,10 +5,10 @@ package files_test
 import (
 	"fmt"
 	"os"
-	"os/exec"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
-	"time"
 )
 
 func TestPuTTY(t *testing.T) {
@@ -164,15 +164,23 @@ func TestRsync(t *testing.T) {
 	alike(t, "rsync --delete", src, w.inside(t, "tools", "/r"), all)
 
 	// A transfer that is cut off, then resumed.
-	w.ok(t, "", "sh", "-c", "head -c 60000000 /dev/urandom > "+w.path("large"))
-	cmd := exec.Command("rsync", "-e", "ssh "+strings.Join(w.options(), " "), "--partial", "--bwlimit=8M", w.path("large"), "alice+tools@127.0.0.1:/large")
-	must(t, cmd.Start())
-	time.Sleep(3 * time.Second) // the point is to cut in the middle
-	must(t, cmd.Process.Signal(os.Interrupt))
-	if cmd.Wait() == nil {
-		t.Error("a transfer that was cut off ends well")
+	const large = 60_000_000
+	w.ok(t, "", "sh", "-c", fmt.Sprintf("head -c %d /dev/urandom > %s", large, w.path("large")))
+	c := w.start(t, "rsync", "-e", "ssh "+strings.Join(w.options(), " "), "--partial", "--bwlimit=8M", w.path("large"), "alice+tools@127.0.0.1:/large")
+	under := func() string { // the name that it has until it is whole
+		names, _ := filepath.Glob(w.inside(t, "tools", "/.large.*"))
+		return strings.Join(names, "")
 	}
-	ok("--partial", "--append-verify", w.path("large"), "alice+tools@127.0.0.1:/large")
+	until(t, "some of it", func() bool { name := under(); return name != "" && holds(name, 4<<20)() })
+	c.signal(syscall.SIGINT)
+	c.failed(t)
+	until(t, "the part that is kept", func() bool { return under() == "" && holds(w.inside(t, "tools", "/large"), 0)() })
+	part, err := os.Stat(w.inside(t, "tools", "/large"))
+	must(t, err)
+	out, code := w.rsync(t, "--partial", "--append-verify", "--stats", "--no-human-readable", w.path("large"), "alice+tools@127.0.0.1:/large")
+	if rest := fmt.Sprintf("Literal data: %d bytes", large-part.Size()); code != 0 || part.Size() >= large || !strings.Contains(out, rest) {
+		t.Errorf("rsync resumed behind %d bytes: %d, without %q: %s", part.Size(), code, rest, out)
+	}
 	w.fetch(t, "tools", "/large", "large2")
 	w.ok(t, "", "cmp", w.path("large"), w.path("large2"))
 
