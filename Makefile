@@ -45,6 +45,6 @@ vuln: ## asks the vulnerability database, where it can be reached
 clean:
 	rm -rf bin
 
-live: ## what is long and not clean yet: the guard in every shell and setting, every Ansible module in every setting
-	go test -tags 'real live' -timeout 40m -run TestForbiddenNeverRunsUnseen ./bastion/guard
+live: ## what is too long for every run: the guard where no node tells, in more shells, and every Ansible module in every setting
+	go test -tags 'real live' -timeout 20m -run TestForbiddenNeverRunsUnseen ./bastion/guard
 	go test -tags 'real live' -timeout 60m -run TestAnsibleInEverySetting ./test/files

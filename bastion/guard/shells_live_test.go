@@ -4,11 +4,12 @@ package guard
 
 import "testing"
 
-// The same attempts with fewer witnesses: no node tells who reads the terminal.
-func TestForbiddenNeverRunsUnseen(t *testing.T) {
+// In zsh and fish with fewer witnesses.
+func TestForbiddenNeverRunsUnseenInOtherShells(t *testing.T) {
 	forbiddenNeverRuns(t, []kindOf{
-		{"gate", "bash posix gated", setup{gate: true}},
-		{"screen", "bash posix", setup{}},
-		{"ash, screen", "ash posix", setup{argv: []string{"/bin/busybox", "ash"}}},
+		{"zsh, gate", "zsh posix zgated", setup{argv: []string{"/usr/bin/zsh"}, gate: true}},
+		{"zsh, screen", "zsh posix", setup{argv: []string{"/usr/bin/zsh", "-i"}}},
+		{"fish, gate", "fish", setup{argv: []string{"/usr/bin/fish"}, gate: true}},
+		{"fish, screen", "fish", setup{argv: []string{"/usr/bin/fish", "-i"}}},
 	})
 }
