@@ -76,6 +76,7 @@ func opened(session string, id proc.ID) string {
 
 func endAll(open sessions) error {
 	slots := make(chan struct{}, atOnce)
+	var ender proc.Ender
 	errs := make(chan error, len(open))
 	for session, id := range open {
 		slots <- struct{}{}
@@ -83,7 +84,7 @@ func endAll(open sessions) error {
 			defer func() { <-slots }()
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
-			errs <- proc.EndTree(ctx, session, id, grace)
+			errs <- ender.EndTree(ctx, session, id, grace)
 		}()
 	}
 	var first error

@@ -99,7 +99,7 @@ func TestAgentKilled(t *testing.T) {
 		if len(proc.Tree(s, proc.ID{})) < 4 {
 			t.Errorf("%s was ended too", s)
 		}
-		if err := proc.EndTree(t.Context(), s, proc.Identify(cmds[s].Process.Pid), 0); err != nil {
+		if err := new(proc.Ender).EndTree(t.Context(), s, proc.Identify(cmds[s].Process.Pid), 0); err != nil {
 			t.Error(err)
 		}
 		_ = cmds[s].Wait()
@@ -113,7 +113,7 @@ func TestBothKilled(t *testing.T) {
 	for _, s := range []string{left, closed, later} {
 		cmds[s] = begin(t, s)
 		defer func() {
-			_ = proc.EndTree(context.Background(), s, proc.ID{}, 0)
+			_ = new(proc.Ender).EndTree(context.Background(), s, proc.ID{}, 0)
 			_ = cmds[s].Wait()
 		}()
 	}
@@ -178,7 +178,7 @@ func TestReaperKilled(t *testing.T) {
 	session := "replaced-" + rand.Text()
 	cmd := begin(t, session)
 	defer func() {
-		_ = proc.EndTree(context.Background(), session, proc.ID{}, 0) // where the test failed
+		_ = new(proc.Ender).EndTree(context.Background(), session, proc.ID{}, 0) // where the test failed
 		_ = cmd.Wait()
 	}()
 	r.Watch(session, proc.Identify(cmd.Process.Pid))

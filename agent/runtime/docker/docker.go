@@ -16,6 +16,7 @@ import (
 	"github.com/docker/docker/client"
 
 	"github.com/podbastion/podbastion/agent/runtime"
+	"github.com/podbastion/podbastion/agent/runtime/proc"
 )
 
 // Labels of pods' containers.
@@ -35,6 +36,7 @@ type Runtime struct {
 	api   *client.Client
 	table runtime.Table
 	log   func(format string, args ...any)
+	ender proc.Ender
 
 	mu    sync.Mutex // guards ready
 	ready error

@@ -269,7 +269,7 @@ func exitOf(status unix.WaitStatus) runtime.Exit {
 
 // Kill implements runtime.Process.
 func (p *process) Kill(ctx context.Context) error {
-	err := proc.EndTree(ctx, p.session, p.root, grace)
+	err := p.api.ender.EndTree(ctx, p.session, p.root, grace)
 	p.end(nil)
 	p.conn.Close()
 	for _, q := range p.queues {

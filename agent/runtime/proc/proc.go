@@ -4,23 +4,18 @@ package proc
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // Marker is the environment variable that every process of a session inherits.
 const Marker = "PODBASTION_SESSION"
-
-// maxEnviron bounds how much of a process's environment is searched for the marker.
-const maxEnviron = 256 << 10
 
 // Stat is what /proc/PID/stat tells (proc(5)).
 type Stat struct {
@@ -88,102 +83,6 @@ func ReadStat(pid int) (Stat, error) {
 func device(n int) uint64 {
 	d := uint32(n) // #nosec G115 -- the kernel writes 32 bits
 	return unix.Mkdev(d>>8&0xfff, d&0xff|d>>12&0xfff00)
-}
-
-// marked reports whether the process inherited the session's marker.
-func marked(pid int, session string) bool {
-	f, err := os.Open(filepath.Join("/proc", strconv.Itoa(pid), "environ"))
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	buf := make([]byte, maxEnviron)
-	n, _ := f.Read(buf)
-	want := []byte(Marker + "=" + session)
-	for _, entry := range bytes.Split(buf[:n], []byte{0}) {
-		if bytes.Equal(entry, want) {
-			return true
-		}
-	}
-	return false
-}
-
-// Tree returns the living processes of a session: those that carry its marker, root's descendants, and whatever
-// shares a terminal session with one of them.
-func Tree(session string, root ID) []Stat {
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return nil
-	}
-	all := map[int]Stat{}
-	in := map[int]bool{}
-	sessions := map[int]bool{}
-	own := os.Getpid()
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil || pid == own {
-			continue
-		}
-		st, err := ReadStat(pid)
-		if err != nil || st.State == 'Z' || st.State == 'X' {
-			continue
-		}
-		all[pid] = st
-		if pid == root.PID && st.Start == root.Start || marked(pid, session) {
-			in[pid] = true
-		}
-	}
-	for pid := range in {
-		if st := all[pid]; st.Session == pid {
-			sessions[pid] = true // a session that one of ours leads holds only our own
-		}
-	}
-	for grew := true; grew; {
-		grew = false
-		for pid, st := range all {
-			if !in[pid] && (in[st.PPID] || sessions[st.Session]) {
-				in[pid] = true
-				if st.Session == pid {
-					sessions[pid] = true
-				}
-				grew = true
-			}
-		}
-	}
-	var out []Stat
-	for pid := range in {
-		if st, ok := all[pid]; ok {
-			out = append(out, st)
-		}
-	}
-	return out
-}
-
-// EndTree ends every process of a session: SIGHUP and SIGCONT first, as a terminal that goes away does, then SIGKILL
-// to what is left after grace, until nothing is.
-func EndTree(ctx context.Context, session string, root ID, grace time.Duration) error {
-	deadline := time.Now().Add(grace)
-	hup := map[int]uint64{}
-	for {
-		tree := Tree(session, root)
-		if len(tree) == 0 {
-			return nil
-		}
-		for _, st := range tree {
-			if time.Now().After(deadline) {
-				_ = signalExactly(st, unix.SIGKILL)
-			} else if hup[st.PID] != st.Start {
-				hup[st.PID] = st.Start
-				_ = signalExactly(st, unix.SIGHUP)
-				_ = signalExactly(st, unix.SIGCONT)
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("proc: %d processes of session %s are left: %w", len(tree), session, ctx.Err())
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
 }
 
 // signalExactly signals the process that st was read from, and no other that got its number since.

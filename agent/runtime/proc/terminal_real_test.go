@@ -46,7 +46,7 @@ func TestWhoReads(t *testing.T) {
 			}
 			id := Identify(cmd.Process.Pid)
 			defer func() { // more would turn round and round when only its terminal went away
-				if err := EndTree(context.Background(), t.Name(), id, 0); err != nil {
+				if err := new(Ender).EndTree(context.Background(), t.Name(), id, 0); err != nil {
 					t.Error(err)
 				}
 				_, _ = cmd.Wait(), terminal.Close()

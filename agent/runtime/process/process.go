@@ -40,6 +40,7 @@ type Pod struct {
 type Runtime struct {
 	table runtime.Table
 	dirs  map[string]string // container id to folder
+	ender proc.Ender
 }
 
 // New makes a runtime of pretend pods.
@@ -97,7 +98,7 @@ func (r *Runtime) Exec(_ context.Context, c runtime.Container, s runtime.Spec) (
 	if err := lookup(cmd); err != nil {
 		return nil, err
 	}
-	p := &process{cmd: cmd, session: s.Session}
+	p := &process{cmd: cmd, session: s.Session, ender: &r.ender}
 	var err error
 	if s.TTY {
 		err = p.startTTY(s)
@@ -145,6 +146,7 @@ func startError(program string, err error) error {
 type process struct {
 	cmd            *exec.Cmd
 	session        string
+	ender          *proc.Ender
 	root           proc.ID
 	stdin          io.WriteCloser
 	stdout, stderr *output
@@ -283,7 +285,7 @@ func (p *process) Wait(ctx context.Context) (runtime.Exit, error) {
 }
 
 func (p *process) Kill(ctx context.Context) error {
-	err := proc.EndTree(ctx, p.session, p.root, grace)
+	err := p.ender.EndTree(ctx, p.session, p.root, grace)
 	p.close()
 	return err
 }
