@@ -135,6 +135,7 @@ type Guard struct {
 	before     int    // how many keys were taken off it
 	stop       int    // how many were put on it up to the last interrupt
 	held       bool   // Run holds a key back from a shell: an interrupt goes ahead of it
+	working    bool   // Run is at something
 	interrupts int
 	reports    []gate.Report
 	hook       hook
@@ -373,11 +374,11 @@ func (g *Guard) await(ctx context.Context, d time.Duration, cond func() bool) bo
 	}
 }
 
-// Flush waits until no key is held back any more.
+// Flush waits until no key is held back any more, and nothing that the gate told is undecided.
 func (g *Guard) Flush(ctx context.Context) {
 	for ctx.Err() == nil && !g.closed() {
 		g.mu.Lock()
-		empty := len(g.queue) == 0 && g.hook.awaited.IsZero()
+		empty := len(g.queue) == 0 && len(g.reports) == 0 && g.hook.awaited.IsZero() && !g.working
 		g.mu.Unlock()
 		if empty {
 			return

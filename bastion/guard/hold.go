@@ -57,6 +57,7 @@ func (g *Guard) Run(ctx context.Context) error {
 // step does the next thing there is to do: what the gate told, then text, then a submit key.
 func (g *Guard) step(ctx context.Context) error {
 	g.mu.Lock()
+	g.working = true
 	if len(g.reports) > 0 {
 		r := g.reports[0]
 		g.reports = g.reports[1:]
@@ -84,6 +85,7 @@ func (g *Guard) step(ctx context.Context) error {
 		g.consume(len(text))
 	}
 	waiting, mark := len(g.queue) > 0, g.interrupts
+	g.working = waiting || len(text) > 0 || !awaited.IsZero()
 	var looks <-chan time.Time
 	if g.watch.on && !g.watch.editor && g.ends != g.watch.ends && g.outputs != g.watch.outputs {
 		looks = time.After(quietKnown)
