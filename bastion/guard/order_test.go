@@ -45,19 +45,28 @@ func (s *waiting) has(t *testing.T, want string) {
 	t.Fatalf("forwarded %q, want %q", got, want)
 }
 
-// A key that was held and then let go as no line of its own holds nothing any more: an interrupt stays behind the keys
-// that came before it.
-func TestInterruptStaysBehindFreeKeys(t *testing.T) {
-	t.Parallel()
+// refusing is a guard that denies every line of such a shell.
+func refusing(t *testing.T) (*waiting, *Guard) {
+	t.Helper()
 	s := &waiting{}
 	g := New(Options{Size: tty.Size{Cols: 80, Rows: 24}, Target: s, Client: io.Discard, Terminal: s, Shell: "bash",
 		Decide: func(context.Context, Command) Verdict { return Verdict{Action: auth.Deny} },
 		Record: func(context.Context, Command, Verdict) error { return nil }})
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(context.Background())
 	var work sync.WaitGroup
 	work.Go(func() { _ = g.Run(ctx) })
-	defer work.Wait()
-	defer cancel()
+	t.Cleanup(func() {
+		cancel()
+		work.Wait()
+	})
+	return s, g
+}
+
+// A key that was held and then let go as no line of its own holds nothing any more: an interrupt stays behind the keys
+// that came before it.
+func TestInterruptStaysBehindFreeKeys(t *testing.T) {
+	t.Parallel()
+	s, g := refusing(t)
 	sent := ""
 	for _, keys := range []string{"\x07", "w", "xyz\x03"} { // ^G submits nothing there
 		if err := g.FromClient([]byte(keys)); err != nil {
@@ -66,6 +75,16 @@ func TestInterruptStaysBehindFreeKeys(t *testing.T) {
 		sent += keys
 		s.has(t, sent)
 	}
+}
+
+// A denied paste is ended before the interrupt that clears its line: behind it, the mark would be text of the next line.
+func TestPasteEndsBeforeItsLineIsCleared(t *testing.T) {
+	t.Parallel()
+	s, g := refusing(t)
+	if err := g.FromClient([]byte(pasteBegin + "x\n")); err != nil {
+		t.Fatal(err)
+	}
+	s.has(t, pasteBegin+"x"+pasteEnd+interrupt)
 }
 
 // A shell that takes a bracketed paste as a whole runs nothing of it before Enter, held line by line as it is.
