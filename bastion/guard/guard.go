@@ -147,14 +147,17 @@ type Guard struct {
 	asked      time.Time // when the node was last asked
 
 	// Run's own.
-	typed     bool // text was forwarded since the last submit key
-	completes bool // a completion was asked for since
-	alone     bool // and nobody else could write to the terminal each time
-	previous  byte // the newest forwarded key
-	stacked   bool // the next prompt may come with a line that was put aside or recalled
-	coded     bool // the line may hold code that zsh runs when it completes
-	magic     int  // how much of the gate's key prefix the client has sent
-	paste     int  // how much of a paste's mark was forwarded
+	typed     bool   // text was forwarded since the last submit key
+	completes bool   // a completion was asked for since
+	alone     bool   // and nobody else could write to the terminal each time
+	previous  byte   // the newest forwarded key
+	stacked   bool   // the next prompt may come with a line that was put aside or recalled
+	coded     bool   // the line may hold code that zsh runs when it completes
+	ahead     bool   // a line was let run, and keys go ahead though nobody was seen to wait for them since
+	early     []byte // the keys that were forwarded since then
+	earlyMark int    // the interrupts until the first of them
+	magic     int    // how much of the gate's key prefix the client has sent
+	paste     int    // how much of a paste's mark was forwarded
 	pasting   bool
 	pasted    []byte // keys of this paste
 	inserts   bool   // the shell takes line ends of this paste as text

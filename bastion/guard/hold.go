@@ -29,7 +29,6 @@ const (
 	busyTime    = 5 * time.Second         // a shell at work on the keys
 	lookTime    = 100 * time.Millisecond  // for which the node's word on a screen that looks like a program's counts
 	quickTime   = 100 * time.Millisecond  // a command that keys wait for, where the node tells nothing
-	awaitedTime = 2 * time.Second         // and where it tells that nobody reads
 	readyTime   = 60 * time.Millisecond   // for a line editor to take the terminal, where the node tells nothing
 	editorTime  = 300 * time.Millisecond  // and where it tells
 	promptTime  = 120 * time.Millisecond  // without output, where a prompt is missing yet
@@ -207,6 +206,7 @@ func (g *Guard) text(mark int, p []byte) error {
 		g.completes = true
 	}
 	g.typed = true
+	g.noteAhead(mark, out)
 	sent, err := g.sendUnless(mark, out, true)
 	if sent && out[len(out)-1] == interrupt[0] && g.watching() {
 		g.stops()
@@ -412,6 +412,7 @@ func (g *Guard) flowAway(st State) error {
 	if !due { // else the gate's next prompt begins anew
 		g.forget()
 	}
+	g.early = nil
 	return nil
 }
 
@@ -435,7 +436,11 @@ func (g *Guard) submit(ctx context.Context) error {
 		mark := g.mark()
 		st, known := g.state(ctx)
 		waited := time.Since(began)
-		switch who := g.reader(st, known); {
+		who := g.reader(st, known)
+		if key == endOfFile && who != aProgram && g.endsNothing(st, known) {
+			return g.endOfFile(mark)
+		}
+		switch {
 		case who == aProgram && g.left():
 			return g.unseen(ctx)
 		case who == aProgram && g.flows(st, waited):
@@ -470,6 +475,28 @@ func (g *Guard) submit(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// endsNothing tells that ^D submits no text: there is none, or an editor has it, to which it is a key like any other.
+func (g *Guard) endsNothing(st State, known bool) bool {
+	reads := g.o.Shell
+	if known && !st.Own {
+		reads = st.Program
+	}
+	completes := g.zsh(reads) && (g.coded || g.stacked) // what it lists may need code to run
+	return !completes && (!g.typed || known && !st.Canonical)
+}
+
+// endOfFile forwards it. The shell may end.
+func (g *Guard) endOfFile(mark int) error {
+	g.mu.Lock()
+	empty := !g.typed || strings.TrimSpace(g.tracker.Pending().Text) == ""
+	g.mu.Unlock()
+	if !empty {
+		return g.pass(mark)
+	}
+	g.stops()
+	return g.release(mark)
 }
 
 func (g *Guard) closed() bool {

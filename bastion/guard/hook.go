@@ -231,18 +231,18 @@ func (g *Guard) doubted() {
 // the gate has not shown yet that submit keys reach it: it is judged and remembered before the key is released.
 func (g *Guard) viaGate(ctx context.Context, key byte) error {
 	mark := g.mark()
-	g.echoed(ctx, mark)
-	g.mu.Lock()
-	shown := g.tracker.Pending()
-	continues := g.hook.continues
-	unproven := !g.hook.proven && !g.pasting && (shown.Text != "" || g.typed)
-	g.mu.Unlock()
 	if key != '\r' && key != '\n' && (key != operateNext || g.o.Gate.Shell() == gate.Fish) {
 		if key == '\t' || key == sendBreak || g.previous == 0x1b || g.previous == 0x18 {
 			return g.pass(mark)
 		}
 		return g.flow() // the gate has every key that accepts a line
 	}
+	g.echoed(ctx, mark)
+	g.mu.Lock()
+	shown := g.tracker.Pending()
+	continues := g.hook.continues
+	unproven := !g.hook.proven && !g.pasting && (shown.Text != "" || g.typed)
+	g.mu.Unlock()
 	c := Command{Line: shown.Text, Before: continues, Shell: g.o.Shell, Directory: g.directory(ctx), Witness: Screen, Unsure: shown.Confidence != line.High, Unseen: shown.Secret, Typed: shown.Typed}
 	// Within a paste nothing can be asked, since a shell may take all of it for text: there only a line that is sure is
 	// denied. Fish's key only has it tell the line.

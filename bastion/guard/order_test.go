@@ -14,8 +14,9 @@ import (
 
 // waiting is a shell with a line editor that takes every key and shows nothing.
 type waiting struct {
-	mu  sync.Mutex
-	got []byte
+	works bool // it never comes to read
+	mu    sync.Mutex
+	got   []byte
 }
 
 func (s *waiting) Write(p []byte) (int, error) {
@@ -26,7 +27,7 @@ func (s *waiting) Write(p []byte) (int, error) {
 }
 
 func (s *waiting) State(context.Context) (State, error) {
-	return State{Own: true, Program: "bash", Reading: true}, nil
+	return State{Own: true, Program: "bash", Reading: !s.works}, nil
 }
 
 func (s *waiting) Alone(context.Context) (bool, error) { return true, nil }
@@ -48,7 +49,11 @@ func (s *waiting) has(t *testing.T, want string) {
 // refusing is a guard that denies every line of such a shell.
 func refusing(t *testing.T) (*waiting, *Guard) {
 	t.Helper()
-	s := &waiting{}
+	return refusingBy(t, &waiting{})
+}
+
+func refusingBy(t *testing.T, s *waiting) (*waiting, *Guard) {
+	t.Helper()
 	g := New(Options{Size: tty.Size{Cols: 80, Rows: 24}, Target: s, Client: io.Discard, Terminal: s, Shell: "bash",
 		Decide: func(context.Context, Command) Verdict { return Verdict{Action: auth.Deny} },
 		Record: func(context.Context, Command, Verdict) error { return nil }})
@@ -69,6 +74,20 @@ func TestInterruptStaysBehindFreeKeys(t *testing.T) {
 	s, g := refusing(t)
 	sent := ""
 	for _, keys := range []string{"\x07", "w", "xyz\x03"} { // ^G submits nothing there
+		if err := g.FromClient([]byte(keys)); err != nil {
+			t.Fatal(err)
+		}
+		sent += keys
+		s.has(t, sent)
+	}
+}
+
+// ^D submits nothing where nothing was typed, or an editor has the text: it waits for nobody.
+func TestEndOfFileIsNotDelayed(t *testing.T) {
+	t.Parallel()
+	s, g := refusingBy(t, &waiting{works: true})
+	sent := ""
+	for _, keys := range []string{"\x04", "xyz\x04", "\x04"} {
 		if err := g.FromClient([]byte(keys)); err != nil {
 			t.Fatal(err)
 		}

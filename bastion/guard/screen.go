@@ -27,6 +27,14 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 	}
 	shown := g.tracker.Pending()
 	hidden := shown.Secret && g.pasting && g.tracker.Screen().BracketedPaste() && (!known || st.Echo || !st.Canonical)
+	if known && g.ahead && shown.Confidence != line.High && !hidden {
+		g.mu.Unlock()
+		g.find(ctx, mark, st)
+		g.mu.Lock()
+		if found := g.tracker.Pending(); found.Confidence == line.High {
+			shown = found
+		}
+	}
 	if (shown.Confidence != line.High && !shown.Completed || shown.Secret || shown.Unlikely) && !hidden {
 		before := g.outputs // perhaps the echo is only late
 		g.mu.Unlock()
@@ -52,7 +60,7 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 	if known && !st.Own {
 		reads = st.Program
 	}
-	expands := key == '\t' || g.previous == 0x18 && (key == '*' || key == 'g' || key == 'G') || key == endOfFile && reads == "zsh" && strings.ContainsAny(shown.Text+shown.Typed, "(`")
+	expands := key == '\t' || g.previous == 0x18 && (key == '*' || key == 'g' || key == 'G') || key == endOfFile && g.zsh(reads) && strings.ContainsAny(shown.Text+shown.Typed, "(`")
 	switch {
 	case g.mark() != mark || ctx.Err() != nil:
 		return ctx.Err()
@@ -62,10 +70,7 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 	case key == sendBreak && (known && st.Canonical || reads == "bash" || reads == "fish"):
 		return g.pass(mark)
 	case key == endOfFile && !expands && (!g.typed || known && !st.Canonical):
-		if strings.TrimSpace(shown.Text) == "" {
-			g.stops() // the shell may end
-		}
-		return g.flow()
+		return g.endOfFile(mark)
 	case strings.TrimSpace(shown.Text) == "" && !secret && (!g.typed || !g.alternate()) && (!g.typed || (key == '\r' || key == '\n') && g.pending == "" && settled && shown.Confidence == line.High):
 		g.started("") // an empty line
 		return g.flow()
@@ -176,8 +181,8 @@ func (g *Guard) taken() bool {
 	return g.ends > g.ranEnds && g.asked.After(g.outputAt) || g.asked.After(g.ran.Add(takenTime))
 }
 
-// settled gives a command that was just let run the time of a quick one before the keys after it go ahead. They are
-// then typed at the next prompt, as a person's would be, and not while the shell is neither here nor there.
+// settled gives a command that was just let run the time of a quick one before the keys after it go ahead. A burst is
+// then typed at the next prompt, as a person's keys would be, and not while the shell is neither here nor there.
 func (g *Guard) settled(ctx context.Context) error {
 	began := g.ran
 	mark := g.hold()
@@ -186,6 +191,7 @@ func (g *Guard) settled(ctx context.Context) error {
 	waits := false
 	defer func() {
 		g.ran = time.Time{}
+		g.goesAhead(!waits)
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		if waits && g.interrupts == mark && began != g.began && !g.watch.stopped {
@@ -199,9 +205,6 @@ func (g *Guard) settled(ctx context.Context) error {
 	g.mu.Unlock()
 	if began.Equal(g.began) || g.begins {
 		limit = startTime // a first prompt
-	}
-	if g.o.Terminal != nil {
-		limit = max(limit, awaitedTime)
 	}
 	if hooked && !g.begins || g.hookState() == atPrompt { // a continued line's prompt is not told
 		for time.Since(began) < limit && ctx.Err() == nil && !g.closed() {

@@ -13,6 +13,7 @@ func (t *Tracker) onMode(mode int, on bool) {
 		return
 	}
 	if on {
+		t.openAt = t.screen.Cursor()
 		if !t.open {
 			t.open, t.openBy = true, mode
 			t.opens++

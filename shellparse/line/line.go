@@ -75,8 +75,10 @@ type Tracker struct {
 	edit     edit
 	open     bool // an editor that switches modes around its prompt is reading
 	openBy   int
-	opens    int      // how often it began to
-	limbo    []string // lines sent while no prompt was shown, as keys
+	openAt   screen.Pos // where the cursor was when it said so last
+	openLast bool       // that is behind its prompt
+	opens    int        // how often it began to
+	limbo    []string   // lines sent while no prompt was shown, as keys
 	deferred deferral
 	limboAt  int // the screen line of the first of them
 
@@ -137,6 +139,7 @@ func New(size tty.Size, opts Options) *Tracker {
 	t := &Tracker{opts: opts, kind: cooked}
 	t.screen = screen.New(size, screen.Options{OSC: opts.OSC, Mode: t.onMode, LineFeed: t.onLineFeed, Clear: t.onClear})
 	t.screen.Track(&t.edit.start)
+	t.screen.Track(&t.openAt)
 	return t
 }
 
@@ -270,6 +273,9 @@ func (t *Tracker) begin() {
 	e.started, e.known, e.open = true, true, t.open
 	e.stamp = t.clock
 	e.start = t.screen.Cursor()
+	if t.open {
+		t.openLast = t.openAt == e.start
+	}
 	e.before = left(t.screen, e.start)
 	t.echo.prompt = len(t.echo.raw)
 	e.prompt = t.promptText(e.before)
@@ -391,7 +397,7 @@ func (t *Tracker) Pending() Line {
 		return Line{Witness: Screen, Confidence: High}
 	}
 	if !t.edit.known && t.open {
-		t.findBehindPrompt()
+		t.findBehindPrompt(func(text string) bool { return t.shells.known(text, true) })
 	}
 	n, _ := boundary(t.queue)
 	keys := t.queue

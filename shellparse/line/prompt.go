@@ -153,11 +153,26 @@ func (s *shells) looksShell(prompt string, ed editorKind) bool {
 
 // changes tells that the newest command may have changed the prompt.
 func (s *shells) changes() bool {
+	p := program(s.last)
+	return s.moves() || s.sets() || p == "exit" || p == "logout"
+}
+
+// moves tells that it may have gone to another directory, which many prompts show.
+func (s *shells) moves() bool {
 	switch program(s.last) {
-	case "cd", "pushd", "popd", "export", ".", "source", "set", "unset", "eval", "exit", "logout", "PS1":
+	case "cd", "pushd", "popd":
 		return true
 	}
-	return strings.Contains(s.last, "PS1=") || strings.Contains(s.last, "cd ")
+	return strings.Contains(s.last, "cd ")
+}
+
+// sets tells that it may have set the prompt to anything.
+func (s *shells) sets() bool {
+	switch program(s.last) {
+	case "export", ".", "source", "set", "unset", "eval", "PS1":
+		return true
+	}
+	return strings.Contains(s.last, "PS1=")
 }
 
 func similarEnd(p string, known []knownPrompt) bool {

@@ -3,20 +3,37 @@ package line
 import (
 	"bytes"
 	"strings"
+
+	"github.com/podbastion/podbastion/shellparse/screen"
 )
 
 // find looks for where a line begins whose first keys were sent before its prompt was shown: what stands before the text
 // that they give.
-func (t *Tracker) find() { t.findBehind(func(string) bool { return true }) }
-
-// findBehindPrompt finds it only where what stands before the text is a prompt that was seen before.
-func (t *Tracker) findBehindPrompt() {
-	t.findBehind(func(before string) bool { return t.shells.known(before, true) })
+func (t *Tracker) find() {
+	end := t.lastRow()
+	t.findIn(t.rowText(end), end, func(string) bool { return true })
 }
 
-func (t *Tracker) findBehind(fits func(before string) bool) {
+// findBehindPrompt finds it only where an editor that announces itself reads, and nothing but a prompt stands between
+// the place where it did and the text. What stands before that place may look like a prompt and a part of the line.
+func (t *Tracker) findBehindPrompt(prompt func(text string) bool) {
 	end := t.lastRow()
-	s := t.rowText(end)
+	row, skipped := t.rowText(end), 0
+	if first := t.firstRow(end); t.openAt.Line >= first {
+		skipped = min(len(t.rawTo(screen.Pos{Line: first}, t.openAt)), len(row))
+	} else if t.openLast {
+		return
+	}
+	t.findIn(row, end, func(before string) bool {
+		if t.openLast {
+			return len(before) == skipped
+		}
+		return len(before) > skipped && prompt(before[skipped:])
+	})
+}
+
+// findIn looks in a row's text.
+func (t *Tracker) findIn(s string, end int, fits func(before string) bool) {
 	for _, g := range t.guesses() {
 		m := t.replay(t.queue, g.kind, g.vi)
 		if !m.sure || len(m.text) == 0 {
