@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/podbastion/podbastion/shellparse/line"
 	"github.com/podbastion/podbastion/shellparse/screen"
 )
 
@@ -38,15 +39,67 @@ func (g *Guard) noteAhead(mark int, keys []byte) {
 	g.early = append(g.early, keys...)
 }
 
+// found looks for a line that the screen alone does not tell: busybox's editor writes it again, and one that was typed
+// ahead is looked for behind the prompt that is there now.
+func (g *Guard) found(ctx context.Context, mark int, st State, secret bool) line.Line {
+	if !secret && !st.Canonical && busybox(g.reads(st)) {
+		if text, ok := g.rewritten(ctx, mark); ok {
+			return line.Line{Text: text, Witness: line.Screen, Confidence: line.High}
+		}
+	}
+	if !g.ahead || len(g.early) == 0 || g.earlyMark != mark {
+		return line.Line{}
+	}
+	g.find(ctx, mark, st)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.tracker.Pending()
+}
+
+// rewritten has busybox's editor write its line again: ^A goes to the beginning, and ^E writes all that it goes over. It is
+// the line, whatever the screen showed before, while nobody but the shell can write.
+func (g *Guard) rewritten(ctx context.Context, mark int) (string, bool) {
+	if !g.isAlone() {
+		return "", false
+	}
+	g.mu.Lock()
+	end := g.tracker.Screen().Cursor()
+	g.mu.Unlock()
+	start, ok := g.press(ctx, mark, toStart)
+	g.mu.Lock()
+	g.listens, g.heard = true, nil
+	g.mu.Unlock()
+	now, again := g.press(ctx, mark, toEnd)
+	g.mu.Lock()
+	text := g.heard
+	g.listens, g.heard = false, nil
+	g.mu.Unlock()
+	if !ok || !again || now != end || len(text) != end.Col-start.Col || start.Line != end.Line {
+		return "", false
+	}
+	for _, b := range text {
+		if b < ' ' || b > '~' { // it may stand for another, or move the cursor
+			return "", false
+		}
+	}
+	return string(text), g.isAlone()
+}
+
+// reads names the shell that reads.
+func (g *Guard) reads(st State) string {
+	if st.Own {
+		return g.o.Shell
+	}
+	return st.Program
+}
+
+func busybox(shell string) bool { return shell == "ash" || shell == "busybox" || shell == "sh" }
+
 // find looks for the line that was typed ahead of the prompt that is there now.
 func (g *Guard) find(ctx context.Context, mark int, st State) {
 	keys := g.early
 	g.mu.Lock()
 	g.tracker.Concluded(g.submitted)
-	if len(keys) == 0 || g.earlyMark != mark {
-		g.mu.Unlock()
-		return
-	}
 	g.tracker.Ahead(keys)
 	editing, _ := g.tracker.Editing()
 	end := g.tracker.Screen().Cursor()
@@ -58,7 +111,7 @@ func (g *Guard) find(ctx context.Context, mark int, st State) {
 		if now, ok := g.press(ctx, mark, reprint); ok && now.Line >= at.Line {
 			g.starts(at, keys)
 		}
-	case plainEditor(g.o.Shell, st):
+	case busybox(g.reads(st)), g.reads(st) == "mksh": // their editors have these keys, and keep them
 		at, ok := g.press(ctx, mark, toStart)
 		if !ok {
 			return
@@ -77,19 +130,6 @@ func (g *Guard) starts(at screen.Pos, keys []byte) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.tracker.Begins(at, keys)
-}
-
-// plainEditor knows the shells whose editors have these keys, and keep them.
-func plainEditor(own string, st State) bool {
-	name := own
-	if !st.Own {
-		name = st.Program
-	}
-	switch name {
-	case "ash", "busybox", "sh", "mksh":
-		return true
-	}
-	return false
 }
 
 // press sends a key of the guard's own, and tells where the cursor is once it was taken.

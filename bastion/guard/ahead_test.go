@@ -39,8 +39,9 @@ func TestTypedAheadShowsAndIsKnown(t *testing.T) {
 				if err := os.WriteFile(hold, []byte("#!/bin/sh\nwhile [ ! -e "+done+" ]; do sleep 0.02; done\nrm "+done+"\n"), 0o755); err != nil {
 					t.Fatal(err)
 				}
-				k.setup.node, k.setup.judge = true, rules(t, auth.Allowlist, auth.Allow, "echo", "/**/hold", "cd", "printf")
-				w := newWorld(t, k.setup)
+				s := k.setup
+				s.node, s.judge = true, rules(t, auth.Allowlist, auth.Allow, "echo", "/**/hold", "cd", "printf")
+				w := newWorld(t, s)
 				w.prompt()
 				w.quiet()
 				var want []string

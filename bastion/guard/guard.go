@@ -106,6 +106,7 @@ const (
 	maxQueue   = 3 << 20 // a large paste: an interrupt that stands beyond it waits
 	maxReports = 64
 	maxPending = 64 << 10 // text of lines that are continued
+	maxHeard   = 4 << 10
 )
 
 // ErrNotCleared ends a session: a line that may not run could not be verified to be gone.
@@ -144,6 +145,8 @@ type Guard struct {
 	ends       int // counts line ends in them
 	outputAt   time.Time
 	keyAt      time.Time
+	listens    bool      // output is kept
+	heard      []byte    // the output since
 	asked      time.Time // when the node was last asked
 
 	// Run's own.
@@ -231,6 +234,9 @@ type output struct {
 
 func (o *output) Output(p []byte) {
 	o.guard.tracker.Output(p)
+	if h := &o.guard.heard; o.guard.listens && len(*h) < maxHeard {
+		*h = append(*h, p...)
+	}
 	o.guard.ends += bytes.Count(p, []byte{'\n'})
 	if o.clean == nil {
 		o.clean = p // most output holds no report and is passed on as it is

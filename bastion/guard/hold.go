@@ -423,6 +423,7 @@ func (g *Guard) submit(ctx context.Context) error {
 	g.mu.Unlock()
 	defer g.unhold() // however it was decided: what comes next is not behind this key
 	began, poll, asked := time.Now(), pollShort, false
+	var raw time.Time // since when a program takes keys one by one
 	for {
 		if g.gated() {
 			if g.hold() != g.mark() {
@@ -437,13 +438,18 @@ func (g *Guard) submit(ctx context.Context) error {
 		st, known := g.state(ctx)
 		waited := time.Since(began)
 		who := g.reader(st, known)
+		if who != aProgram || st.Canonical {
+			raw = time.Time{}
+		} else if raw.IsZero() {
+			raw = time.Now()
+		}
 		if key == endOfFile && who != aProgram && g.endsNothing(st, known) {
 			return g.endOfFile(mark)
 		}
 		switch {
 		case who == aProgram && g.left():
 			return g.unseen(ctx)
-		case who == aProgram && g.flows(st, waited):
+		case who == aProgram && g.flows(st, raw):
 			return g.flowAway(st)
 		case who == aProgram && !st.Canonical: // its ^C is a key like any other: it stays behind this one
 		case who == anAnswer && st.Reading && st.Unread == 0 && g.arrived():
@@ -594,12 +600,12 @@ func (g *Guard) arrived() bool {
 
 // flows tells that a key for a program need not wait any longer. It waits because what a program leaves unread is read
 // by the shell after it.
-func (g *Guard) flows(st State, waited time.Duration) bool {
+func (g *Guard) flows(st State, raw time.Time) bool {
 	switch {
 	case !g.typed, st.Reading && st.Unread == 0 && g.arrived():
 		return true
 	case !st.Canonical:
-		return waited > rawTime
+		return time.Since(raw) > rawTime
 	}
 	return false
 }

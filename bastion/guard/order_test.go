@@ -57,6 +57,12 @@ func refusingBy(t *testing.T, s *waiting) (*waiting, *Guard) {
 	g := New(Options{Size: tty.Size{Cols: 80, Rows: 24}, Target: s, Client: io.Discard, Terminal: s, Shell: "bash",
 		Decide: func(context.Context, Command) Verdict { return Verdict{Action: auth.Deny} },
 		Record: func(context.Context, Command, Verdict) error { return nil }})
+	work(t, g)
+	return s, g
+}
+
+// work runs a guard to the end of the test.
+func work(t *testing.T, g *Guard) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var work sync.WaitGroup
 	work.Go(func() { _ = g.Run(ctx) })
@@ -64,7 +70,6 @@ func refusingBy(t *testing.T, s *waiting) (*waiting, *Guard) {
 		cancel()
 		work.Wait()
 	})
-	return s, g
 }
 
 // A key that was held and then let go as no line of its own holds nothing any more: an interrupt stays behind the keys
@@ -94,6 +99,42 @@ func TestEndOfFileIsNotDelayed(t *testing.T) {
 		sent += keys
 		s.has(t, sent)
 	}
+}
+
+// taking is a shell that takes its terminal back from a program: at one moment the program seems to have it in the
+// shell's own mode.
+type taking struct {
+	waiting
+	looks int
+}
+
+func (s *taking) State(context.Context) (State, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.looks++
+	switch st := (State{Program: "sleep"}); {
+	case strings.Contains(string(s.got), interrupt), s.looks > 60:
+		return State{Own: true, Program: "zsh", Reading: true}, nil
+	case s.looks < 60:
+		st.Canonical = true
+		return st, nil
+	default:
+		return st, nil
+	}
+}
+
+// An Enter that has waited for a program is not let go when the shell that will read it takes the terminal back.
+func TestTerminalTakenBack(t *testing.T) {
+	t.Parallel()
+	s := &taking{}
+	g := New(Options{Size: tty.Size{Cols: 80, Rows: 24}, Target: s, Client: io.Discard, Terminal: s,
+		Decide: func(context.Context, Command) Verdict { return Verdict{Action: auth.Deny} },
+		Record: func(context.Context, Command, Verdict) error { return nil }})
+	work(t, g)
+	if err := g.FromClient([]byte("x\r")); err != nil {
+		t.Fatal(err)
+	}
+	s.has(t, "x"+interrupt)
 }
 
 // A denied paste is ended before the interrupt that clears its line: behind it, the mark would be text of the next line.

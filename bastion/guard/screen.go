@@ -27,11 +27,11 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 	}
 	shown := g.tracker.Pending()
 	hidden := shown.Secret && g.pasting && g.tracker.Screen().BracketedPaste() && (!known || st.Echo || !st.Canonical)
-	if known && g.ahead && shown.Confidence != line.High && !hidden {
+	if known && shown.Confidence != line.High && !hidden {
 		g.mu.Unlock()
-		g.find(ctx, mark, st)
+		found := g.found(ctx, mark, st, shown.Secret)
 		g.mu.Lock()
-		if found := g.tracker.Pending(); found.Confidence == line.High {
+		if found.Confidence == line.High {
 			shown = found
 		}
 	}

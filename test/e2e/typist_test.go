@@ -163,9 +163,6 @@ func (t *typist) recalled() act {
 
 // completed uses the shell's completion.
 func (t *typist) completed() act {
-	if t.shell == "ash" && t.mode == "allowlist" {
-		return t.plain() // without a gate it is not certain what completion adds: it would be denied
-	}
 	t.n++
 	n := fmt.Sprint(t.n)
 	a := one("completed", t.pick("cat /etc/hostn\t", "ls -d /usr/sha\t", "head -n 1 /etc/pass\t", "ls -d /et\t", "cat /etc/host\t\t", "ls /usr/\t\t"))

@@ -26,7 +26,7 @@ func Alone(root ID) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	s, err := look(f, root.PID, st.TPGID)
+	s, err := look(f, root.PID, st)
 	if err != nil {
 		return false, err
 	}

@@ -103,7 +103,7 @@ func (s *sight) behind(holders []int) (inner []*sight, young bool) {
 			if f == nil {
 				continue
 			}
-			i, err := look(f, holder, st.TPGID)
+			i, err := look(f, holder, st)
 			_ = f.Close() // read only
 			if err != nil {
 				continue // it ends

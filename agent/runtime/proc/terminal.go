@@ -44,11 +44,11 @@ func ReadTerminal(root ID) (Terminal, error) {
 	if err != nil {
 		return Terminal{}, fmt.Errorf("proc: %w", err)
 	}
-	s, err := look(f, root.PID, st.TPGID)
+	s, err := look(f, root.PID, st)
 	if err != nil {
 		return Terminal{}, err
 	}
-	if st.TPGID > 0 && st.Group == st.TPGID {
+	if s.Foreground > 0 && st.Group == s.Foreground {
 		s.Nested = s.Shell && !isShell(s.Command) // a shell by another name has taken its place
 		s.Shell = true
 	}
@@ -63,8 +63,26 @@ type sight struct {
 	above   []uint64
 }
 
-// look reads one terminal, in whose foreground a group of root and its descendants is.
-func look(f *os.File, root, foreground int) (*sight, error) {
+const maxLooks = 4
+
+var errMoves = errors.New("proc: the terminal's foreground does not stay")
+
+// look reads one terminal, in whose foreground a group of root and its descendants is; of is a process that has it. Who has
+// the foreground and how keys are taken are read one after the other: where the foreground has moved meanwhile they do
+// not belong together.
+func look(f *os.File, root int, of Stat) (*sight, error) {
+	for range maxLooks {
+		s, err := glance(f, root, of.TPGID)
+		now, gone := ReadStat(of.PID)
+		if err != nil || gone != nil || now.TPGID == of.TPGID {
+			return s, err
+		}
+		of = now
+	}
+	return nil, errMoves
+}
+
+func glance(f *os.File, root, foreground int) (*sight, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("proc: %w", err)
