@@ -32,6 +32,7 @@ type TerminalState struct {
 	Reading         bool   `json:"reading"`         // a process of the group is blocked reading the terminal
 	UnreadInput     int    `json:"unreadInput"`     // bytes; in canonical mode those of complete lines
 	Command         string `json:"command"`         // program of the group's leader, base name
+	Busybox         bool   `json:"busybox"`         // which is busybox, called so
 	Directory       string `json:"directory"`       // its working directory
 	Unsure          bool   `json:"unsure"`          // a shell may read the keys: which of several terminals gets them cannot be told
 }

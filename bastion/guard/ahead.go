@@ -42,7 +42,7 @@ func (g *Guard) noteAhead(mark int, keys []byte) {
 // found looks for a line that the screen alone does not tell: busybox's editor writes it again, and one that was typed
 // ahead is looked for behind the prompt that is there now.
 func (g *Guard) found(ctx context.Context, mark int, st State, secret bool) line.Line {
-	if !secret && !st.Canonical && busybox(g.reads(st)) {
+	if !secret && !st.Canonical && st.Busybox {
 		if text, ok := g.rewritten(ctx, mark); ok {
 			return line.Line{Text: text, Witness: line.Screen, Confidence: line.High}
 		}
@@ -78,22 +78,12 @@ func (g *Guard) rewritten(ctx context.Context, mark int) (string, bool) {
 		return "", false
 	}
 	for _, b := range text {
-		if b < ' ' || b > '~' { // it may stand for another, or move the cursor
+		if b < ' ' || b > '~' || b == '?' { // it may move the cursor, or stand for what it cannot show
 			return "", false
 		}
 	}
 	return string(text), g.isAlone()
 }
-
-// reads names the shell that reads.
-func (g *Guard) reads(st State) string {
-	if st.Own {
-		return g.o.Shell
-	}
-	return st.Program
-}
-
-func busybox(shell string) bool { return shell == "ash" || shell == "busybox" || shell == "sh" }
 
 // find looks for the line that was typed ahead of the prompt that is there now.
 func (g *Guard) find(ctx context.Context, mark int, st State) {
@@ -111,7 +101,7 @@ func (g *Guard) find(ctx context.Context, mark int, st State) {
 		if now, ok := g.press(ctx, mark, reprint); ok && now.Line >= at.Line {
 			g.starts(at, keys)
 		}
-	case busybox(g.reads(st)), g.reads(st) == "mksh": // their editors have these keys, and keep them
+	case st.Busybox, st.Program == "mksh": // their editors have these keys
 		at, ok := g.press(ctx, mark, toStart)
 		if !ok {
 			return

@@ -72,6 +72,7 @@ type State struct {
 	Own             bool   // the session's own shell has the terminal
 	Shell           bool   // whoever has the terminal is a shell that reads commands from it
 	Program         string // name of whoever has the terminal
+	Busybox         bool   // which is busybox's, whose keys are what they are
 	Directory       string // its working directory
 	Reading         bool   // it waits for keys
 	Unread          int    // bytes that nobody has read yet

@@ -353,7 +353,7 @@ func (n *node) State(context.Context) (State, error) {
 	}
 	return State{
 		Echo: s.Echo, Canonical: s.Canonical, Own: s.Shell && !s.Nested && slices.Contains([]string{"bash", "sh", "dash", "ash", "zsh", "fish", "ksh", "mksh"}, s.Command), Shell: s.Nested && !s.Scripted,
-		Program: s.Command, Directory: s.Directory, Reading: s.Reading, Unread: s.UnreadInput, Unsure: s.Unsure,
+		Program: s.Command, Busybox: s.Busybox, Directory: s.Directory, Reading: s.Reading, Unread: s.UnreadInput, Unsure: s.Unsure,
 	}, nil
 }
 

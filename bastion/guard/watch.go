@@ -27,7 +27,7 @@ type watch struct {
 }
 
 // watchPrompt begins to watch where a shell without a gate waits for keys and has none. A terminal's own lines end with
-// keys that are held; on an alternate screen a multiplexer draws what several shells do.
+// keys that are held, and so do busybox's, whose keys nobody can bind; on an alternate screen a multiplexer draws what several shells do.
 func (g *Guard) watchPrompt() {
 	g.mu.Lock()
 	w := &g.watch
@@ -58,7 +58,7 @@ func (g *Guard) watchPrompt() {
 	}
 	now, begun := g.tracker.Editing()
 	stale := now && begun == w.let && !w.stopped && time.Since(w.letAt) < takenTime // its prompt is on its way
-	if st.Canonical || !st.Reading || st.Unread > 0 || st.Unsure || !st.Own && !st.Shell || st.Own && due || stale || g.tracker.Screen().Alt() {
+	if st.Canonical || st.Busybox || !st.Reading || st.Unread > 0 || st.Unsure || !st.Own && !st.Shell || st.Own && due || stale || g.tracker.Screen().Alt() {
 		return
 	}
 	w.on, w.mark, w.editor, w.begun, w.ends = true, g.interrupts, now, begun, g.ends

@@ -248,7 +248,7 @@ func (t *terminal) State(ctx context.Context) (guard.State, error) {
 	_, isShell := syntax.DialectOf(s.Command)
 	return guard.State{
 		Echo: s.Echo, Canonical: s.Canonical, Own: s.ShellForeground && !s.Nested && t.shell != "" && (isShell || s.Command == t.shell),
-		Shell: (s.Nested || t.shell == "" && isShell) && !s.Scripted, Program: s.Command, Directory: s.Directory, Reading: s.Reading, Unread: s.UnreadInput, Unsure: s.Unsure,
+		Shell: (s.Nested || t.shell == "" && isShell) && !s.Scripted, Program: s.Command, Busybox: s.Busybox, Directory: s.Directory, Reading: s.Reading, Unread: s.UnreadInput, Unsure: s.Unsure,
 	}, nil
 }
 

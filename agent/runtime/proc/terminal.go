@@ -25,6 +25,7 @@ type Terminal struct {
 	Reading     bool   `json:"reading"`         // a process of the group is blocked reading the terminal
 	UnreadInput int    `json:"unreadInput"`     // bytes; in canonical mode those of complete lines
 	Command     string `json:"command"`         // program of the group's leader
+	Busybox     bool   `json:"busybox"`         // which is busybox, called so
 	Directory   string `json:"directory"`       // its working directory, as the container names it
 	Unsure      bool   `json:"unsure"`          // a shell may read the keys: which of several terminals gets them cannot be told
 }
@@ -111,6 +112,7 @@ func glance(f *os.File, root, foreground int) (*sight, error) {
 		}
 	}
 	s.Nested = s.Shell
+	s.Busybox = executable(leader) == "busybox"
 	s.Directory, _ = os.Readlink(file(leader, "cwd")) // it may end meanwhile
 	return s, nil
 }
@@ -203,13 +205,20 @@ func children(pid int) []int {
 	return out
 }
 
-// program names what a process executes, and its arguments. Multi-call binaries are named by what they were called as.
-func program(pid int) (name string, args []string) {
+// executable is the name of the file that a process executes; empty where there is none to be seen.
+func executable(pid int) string {
 	exe, err := os.Readlink(file(pid, "exe"))
 	if err != nil {
+		return ""
+	}
+	return path.Base(strings.TrimSuffix(exe, " (deleted)"))
+}
+
+// program names what a process executes, and its arguments. Multi-call binaries are named by what they were called as.
+func program(pid int) (name string, args []string) {
+	if name = executable(pid); name == "" {
 		return "", nil
 	}
-	name = path.Base(strings.TrimSuffix(exe, " (deleted)"))
 	line, _ := readSome(file(pid, "cmdline"))
 	args = strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00")
 	if name == "busybox" || name == "toybox" {
