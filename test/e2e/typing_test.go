@@ -219,6 +219,7 @@ func (s *sitting) file(folder string) string { return filepath.Join(folder, "lin
 // remember takes what of a shown history is new since the last time that it was shown.
 func (s *sitting) remember(t *testing.T, shown string) {
 	var lines []string
+	shown = regexp.MustCompile(`\^\[\[\d+;\d+R`).ReplaceAllString(shown, "") // the desk's answer to a prompt that a burst had left behind
 	for _, l := range regexp.MustCompile(`(?m)^ {1,3}\d+ (.*?)\r*$`).FindAllStringSubmatch(shown, -1) {
 		lines = append(lines, l[1])
 	}
