@@ -39,10 +39,10 @@ func (g *Guard) noteAhead(mark int, keys []byte) {
 	g.early = append(g.early, keys...)
 }
 
-// found looks for a line that the screen alone does not tell: busybox's editor writes it again, and one that was typed
+// found looks for a line that the screen alone does not tell: some editors write it again, and one that was typed
 // ahead is looked for behind the prompt that is there now.
 func (g *Guard) found(ctx context.Context, mark int, st State, secret bool) line.Line {
-	if !secret && !st.Canonical && st.Busybox {
+	if !secret && !st.Canonical && writesAgain(st) {
 		if text, ok := g.rewritten(ctx, mark); ok {
 			return line.Line{Text: text, Witness: line.Screen, Confidence: line.High}
 		}
@@ -56,7 +56,10 @@ func (g *Guard) found(ctx context.Context, mark int, st State, secret bool) line
 	return g.tracker.Pending()
 }
 
-// rewritten has busybox's editor write its line again: ^A goes to the beginning, and ^E writes all that it goes over. It is
+// writesAgain knows the editors that have both keys, and write what the second one goes over.
+func writesAgain(st State) bool { return st.Busybox || st.Program == "mksh" }
+
+// rewritten has such an editor write its line again: ^A goes to the beginning, and ^E writes all that it goes over. It is
 // the line, whatever the screen showed before, while nobody but the shell can write.
 func (g *Guard) rewritten(ctx context.Context, mark int) (string, bool) {
 	if !g.isAlone() {
@@ -78,7 +81,7 @@ func (g *Guard) rewritten(ctx context.Context, mark int) (string, bool) {
 		return "", false
 	}
 	for _, b := range text {
-		if b < ' ' || b > '~' || b == '?' { // it may move the cursor, or stand for what it cannot show
+		if b < ' ' || b > '~' || b == '?' || b == '^' { // it may move the cursor, or stand for what is not shown
 			return "", false
 		}
 	}
@@ -101,7 +104,7 @@ func (g *Guard) find(ctx context.Context, mark int, st State) {
 		if now, ok := g.press(ctx, mark, reprint); ok && now.Line >= at.Line {
 			g.starts(at, keys)
 		}
-	case st.Busybox, st.Program == "mksh": // their editors have these keys
+	case writesAgain(st):
 		at, ok := g.press(ctx, mark, toStart)
 		if !ok {
 			return

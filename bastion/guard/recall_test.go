@@ -14,7 +14,7 @@ import (
 )
 
 // completing are the shells with other editors, too.
-var completing = append(slices.Clone(kinds), kindOf{"zsh", "", setup{argv: zshell, node: true}}, kindOf{"fish", "", setup{argv: fishes, node: true}})
+var completing = append(slices.Clone(kinds), kindOf{"zsh", "", setup{argv: zshell, node: true}}, kindOf{"fish", "", setup{argv: fishes, node: true}}, kindOf{"mksh", "", setup{argv: []string{"/bin/mksh"}, node: true}})
 
 // What a shell without a gate is made to show again, from its history or by completion, runs when it may.
 func TestRecalledAndCompletedRun(t *testing.T) {
@@ -55,6 +55,20 @@ func TestRecalledAndCompletedRun(t *testing.T) {
 	}
 }
 
+// A character that an editor shows by others is not taken for those.
+func TestHiddenCharacterIsNoText(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{argv: []string{"/bin/mksh"}, node: true, judge: rules(t, auth.Allowlist, auth.Allow, "echo")})
+	w.prompt()
+	w.slowly("echo /etc/hostn\t\x16\x0btouch F")
+	w.quiet()
+	w.keys("\r")
+	w.quiet()
+	if got := w.lines(); len(got) != 1 || strings.Contains(got[0], "^K") {
+		t.Errorf("recorded %q; screen %q", got, w.shown())
+	}
+}
+
 // What another program could have written is not taken for what was completed: whether it is there at the completion or
 // at Enter.
 func TestCompletedBesideAnother(t *testing.T) {
@@ -72,7 +86,7 @@ func TestCompletedBesideAnother(t *testing.T) {
 			{"at Enter", false, false, true, "deny echo /etc/hostname "},
 			{"at both", true, true, true, "deny echo /etc/hostname "},
 		} {
-			if k.name == "ash" && !tt.after {
+			if (k.name == "ash" || k.name == "mksh") && !tt.after {
 				tt.want = "allow echo /etc/hostname " // it is written again at Enter
 			}
 			t.Run(k.name+"/"+tt.name, func(t *testing.T) {
