@@ -125,7 +125,7 @@ func TestDockerTerminal(t *testing.T) {
 		go func() { _, _ = io.Copy(io.Discard, p.Stdout()) }()
 		c, err := e.Terminal(t.Context(), s)
 		must(t, err)
-		prompt := bridge.TerminalState{ShellForeground: true, Reading: true, Command: shell}
+		prompt := bridge.TerminalState{ShellForeground: true, Reading: true, Command: shell, Busybox: image == "ash"}
 		expectState(t, c, image+" at the prompt", prompt)
 		for keys, want := range map[string]bridge.TerminalState{
 			"cat\r":             {Echo: true, Canonical: true, Reading: true, Command: "cat"},
@@ -134,6 +134,7 @@ func TestDockerTerminal(t *testing.T) {
 			"/bin/sh -i\r":      {ShellForeground: true, Nested: true, Reading: true, Command: "sh"},
 			"stty -echo; cat\r": {Canonical: true, Reading: true, Command: "cat"},
 		} {
+			want.Busybox = image == "ash"
 			if image == "bash" {
 				switch want.Command {
 				case "vi":

@@ -15,28 +15,25 @@ const (
 	reprint = 0x12
 )
 
-// goesAhead notes whether the keys that follow are typed ahead of the next prompt.
-func (g *Guard) goesAhead(ahead bool) {
-	g.ahead, g.early = ahead && g.o.Terminal != nil, nil
-}
+// newLine forgets the keys of the line before.
+func (g *Guard) newLine() { g.line, g.tooLong = nil, false }
 
-// noteAhead keeps keys that are typed ahead, and those behind them: what showed them then is no part of the line.
-func (g *Guard) noteAhead(mark int, keys []byte) {
-	if !g.ahead {
-		return
-	}
-	if g.earlyMark != mark {
-		g.early, g.earlyMark = nil, mark
+// noteLine keeps the keys of a line: some of them may be typed ahead of its prompt, and what showed them then is no part of
+// the line.
+func (g *Guard) noteLine(mark int, keys []byte) {
+	if g.lineMark != mark {
+		g.newLine()
+		g.lineMark = mark
 	}
 	if i := lastInterrupt(keys); i >= 0 {
-		g.early, keys = nil, keys[i+1:]
+		g.newLine()
+		keys = keys[i+1:]
 	}
-	if len(g.early)+len(keys) > maxPending {
-		g.early = nil // it will not be found
-		g.ahead = false
+	if g.tooLong = g.tooLong || len(g.line)+len(keys) > maxPending; g.tooLong {
+		g.line = nil
 		return
 	}
-	g.early = append(g.early, keys...)
+	g.line = append(g.line, keys...)
 }
 
 // found looks for a line that the screen alone does not tell: some editors write it again, and one that was typed
@@ -47,7 +44,7 @@ func (g *Guard) found(ctx context.Context, mark int, st State, secret bool) line
 			return line.Line{Text: text, Witness: line.Screen, Confidence: line.High}
 		}
 	}
-	if !g.ahead || len(g.early) == 0 || g.earlyMark != mark {
+	if len(g.line) == 0 || g.lineMark != mark || st.Canonical && !st.Echo {
 		return line.Line{}
 	}
 	g.find(ctx, mark, st)
@@ -90,7 +87,7 @@ func (g *Guard) rewritten(ctx context.Context, mark int) (string, bool) {
 
 // find looks for the line that was typed ahead of the prompt that is there now.
 func (g *Guard) find(ctx context.Context, mark int, st State) {
-	keys := g.early
+	keys := g.line
 	g.mu.Lock()
 	g.tracker.Concluded(g.submitted)
 	g.tracker.Ahead(keys)

@@ -98,7 +98,7 @@ func (g *Guard) outputCount() int {
 // clear takes a denied line away with the one key that every shell honours, verifies that it is gone, and tells why.
 func (g *Guard) clear(ctx context.Context, d decision, v Verdict) error {
 	g.pending, g.typed, g.completes, g.coded = "", false, false, false
-	g.goesAhead(false)
+	g.newLine()
 	g.mu.Lock()
 	right := g.tracker.RightPrompt()
 	g.unwatch()

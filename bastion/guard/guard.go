@@ -157,9 +157,9 @@ type Guard struct {
 	previous  byte   // the newest forwarded key
 	stacked   bool   // the next prompt may come with a line that was put aside or recalled
 	coded     bool   // the line may hold code that zsh runs when it completes
-	ahead     bool   // a line was let run, and keys go ahead though nobody was seen to wait for them since
-	early     []byte // the keys that were forwarded since then
-	earlyMark int    // the interrupts until the first of them
+	line      []byte // all keys of this line that were forwarded
+	lineMark  int    // the interrupts until the first of them
+	tooLong   bool   // they were not kept
 	magic     int    // how much of the gate's key prefix the client has sent
 	paste     int    // how much of a paste's mark was forwarded
 	pasting   bool

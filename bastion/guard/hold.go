@@ -206,7 +206,7 @@ func (g *Guard) text(mark int, p []byte) error {
 		g.completes = true
 	}
 	g.typed = true
-	g.noteAhead(mark, out)
+	g.noteLine(mark, out)
 	sent, err := g.sendUnless(mark, out, true)
 	if sent && out[len(out)-1] == interrupt[0] && g.watching() {
 		g.stops()
@@ -412,7 +412,7 @@ func (g *Guard) flowAway(st State) error {
 	if !due { // else the gate's next prompt begins anew
 		g.forget()
 	}
-	g.early = nil
+	g.newLine()
 	return nil
 }
 

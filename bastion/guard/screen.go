@@ -166,6 +166,7 @@ func (g *Guard) promptText() string { return g.tracker.Prompt() }
 
 // started notes that a submit key is let go, with a line or with what is none.
 func (g *Guard) started(line string) {
+	g.newLine()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.ran, g.ranEnds, g.submitted = time.Now(), g.ends, line
@@ -191,7 +192,6 @@ func (g *Guard) settled(ctx context.Context) error {
 	waits := false
 	defer func() {
 		g.ran = time.Time{}
-		g.goesAhead(!waits)
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		if waits && g.interrupts == mark && began != g.began && !g.watch.stopped {
