@@ -38,13 +38,13 @@ func (g *Guard) noteLine(mark int, keys []byte) {
 
 // found looks for a line that the screen alone does not tell: some editors write it again, and one that was typed
 // ahead is looked for behind the prompt that is there now.
-func (g *Guard) found(ctx context.Context, mark int, st State, secret bool) line.Line {
-	if !secret && !st.Canonical && writesAgain(st) {
+func (g *Guard) found(ctx context.Context, mark int, st State, shown line.Line) line.Line {
+	if !shown.Secret && !st.Canonical && writesAgain(st) {
 		if text, ok := g.rewritten(ctx, mark); ok {
 			return line.Line{Text: text, Witness: line.Screen, Confidence: line.High}
 		}
 	}
-	if len(g.line) == 0 || g.lineMark != mark || st.Canonical && !st.Echo {
+	if len(g.line) == 0 || g.lineMark != mark || g.stacked || shown.Completed || st.Canonical && !st.Echo {
 		return line.Line{}
 	}
 	g.find(ctx, mark, st)

@@ -45,6 +45,8 @@ type hook struct {
 	editing   bool // an editor has the line, which is told when it is done
 	proven    bool // the line before was told in its turn, and nothing since is seen to change what keys do
 	judged    *judged
+	released  bool // a submit key was released and neither its line nor a prompt was told since
+	mark      int  // the interrupts until then
 }
 
 // judged is a line that was judged and remembered before its submit key was released.
@@ -69,6 +71,7 @@ func (g *Guard) reported(r gate.Report) {
 		if h.state != atPrompt { // fish tells a prompt again when it draws it anew: a key that was released meanwhile is still on its way
 			h.awaited, h.solicited = time.Time{}, false
 		}
+		h.released = false
 		h.state, h.more, h.continues, h.directory, h.status, h.doubt = atPrompt, false, "", r.Directory, r.Status, false
 		h.prompts++
 		h.editing = false
@@ -116,6 +119,13 @@ func (g *Guard) told(ctx context.Context, r gate.Report) error {
 	}
 	g.mu.Lock()
 	h := &g.hook
+	if h.released && g.interrupts != h.mark {
+		// Its hook has been interrupted, and would take an answer for keys, or began only after that and waits.
+		h.awaited, h.solicited, h.released, h.judged = time.Time{}, false, false, nil
+		g.mu.Unlock()
+		return g.send([]byte(interrupt))
+	}
+	h.released = false
 	mark, shown, solicited, at := g.interrupts, h.seen, h.solicited, h.at
 	twice := r.Count <= h.count
 	c := Command{Line: r.Expanded, Before: h.continues, Shell: g.o.Shell, Witness: Gate, Sure: solicited && !h.doubt && !twice}
@@ -285,7 +295,7 @@ func (g *Guard) viaGate(ctx context.Context, key byte) error {
 func (g *Guard) submitTo(mark int, shown line.Line, at string, known *judged) error {
 	g.mu.Lock()
 	g.hook.awaited, g.hook.seen, g.hook.solicited, g.hook.typed, g.hook.at = time.Now(), shown, true, g.typed, at
-	g.hook.judged = known
+	g.hook.judged, g.hook.mark, g.hook.released = known, mark, true
 	g.mu.Unlock()
 	return g.release(mark)
 }

@@ -1,11 +1,15 @@
 package guard
 
 import (
+	"context"
+	"io"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/podbastion/podbastion/auth"
+	"github.com/podbastion/podbastion/bastion/guard/gate"
+	"github.com/podbastion/podbastion/internal/tty"
 )
 
 // sleeping is a shell with a gate, which permits everything, while a program has its terminal.
@@ -66,4 +70,36 @@ func TestInterruptInTheSamePacket(t *testing.T) {
 		t.Errorf("it took %v", took)
 	}
 	w.alive()
+}
+
+// An interrupt behind Enter takes the line from a gate that is about to tell it: an answer that came then would be keys.
+func TestInterruptBehindEnter(t *testing.T) {
+	t.Parallel()
+	hook, ok := gate.New("/bin/bash")
+	if !ok {
+		t.Fatal("no gate")
+	}
+	s := &waiting{}
+	g := New(Options{Size: tty.Size{Cols: 80, Rows: 24}, Target: s, Client: io.Discard, Terminal: s, Gate: hook, Shell: "bash",
+		Decide: func(context.Context, Command) Verdict { return Verdict{Action: auth.Allow} },
+		Record: func(context.Context, Command, Verdict) error { return nil }})
+	g.hook.proven = true
+	told := func(r gate.Report) {
+		g.mu.Lock()
+		g.reported(r)
+		g.mu.Unlock()
+		g.stir()
+	}
+	told(gate.Report{Kind: gate.Prompt})
+	work(t, g)
+	sent := ""
+	for _, keys := range []string{"x\r", interrupt} {
+		if err := g.FromClient([]byte(keys)); err != nil {
+			t.Fatal(err)
+		}
+		sent += keys
+		s.has(t, sent)
+	}
+	told(gate.Report{Kind: gate.Line, Count: 1, Text: "x", Expanded: "x"})
+	s.has(t, "x\r"+interrupt+interrupt)
 }

@@ -31,7 +31,7 @@ func TestRecalledAndCompletedRun(t *testing.T) {
 			{"listed and more", "echo /etc/host\t\t\x00x\r", []string{"allow echo /etc/hostx"}},
 			{"listed and given up", "cat /etc/host\t\t\x00\x15echo x\r", []string{"allow echo x"}},
 		} {
-			if k.name == "dash" {
+			if k.name == "dash" || k.name == "mksh" && strings.HasPrefix(tt.name, "listed") { // a key that comes soon behind a list may be thought to have run something
 				continue
 			}
 			t.Run(k.name+"/"+tt.name, func(t *testing.T) {

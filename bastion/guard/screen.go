@@ -25,16 +25,21 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 	if known {
 		g.tracker.Edits(!st.Canonical)
 	}
-	shown := g.tracker.Pending()
+	shown, prompt := g.tracker.Pending(), g.promptText()
 	hidden := shown.Secret && g.pasting && g.tracker.Screen().BracketedPaste() && (!known || st.Echo || !st.Canonical)
-	if known && shown.Confidence != line.High && !hidden {
+	looked := -1 // the outputs until the line was looked for
+	look := func() {
+		if !known || hidden || shown.Confidence == line.High || looked == g.outputs {
+			return
+		}
 		g.mu.Unlock()
-		found := g.found(ctx, mark, st, shown.Secret)
+		found := g.found(ctx, mark, st, shown)
 		g.mu.Lock()
-		if found.Confidence == line.High {
+		if looked = g.outputs; found.Confidence == line.High {
 			shown = found
 		}
 	}
+	look()
 	if (shown.Confidence != line.High && !shown.Completed || shown.Secret || shown.Unlikely) && !hidden {
 		before := g.outputs // perhaps the echo is only late
 		g.mu.Unlock()
@@ -44,9 +49,14 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 			g.mu.Unlock()
 		}
 		g.mu.Lock()
-		shown = g.tracker.Pending()
+		if again := g.tracker.Pending(); looked < 0 || again.Confidence == line.High {
+			shown = again
+		}
+		look()
 	}
-	prompt := g.promptText()
+	if p := g.promptText(); p != "" {
+		prompt = p
+	}
 	directory := g.hook.directory
 	g.mu.Unlock()
 	if shown.Completed && g.completes && g.alone && g.isAlone() {

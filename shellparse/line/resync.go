@@ -25,8 +25,8 @@ func (t *Tracker) findBehindPrompt(prompt func(text string) bool) {
 		return
 	}
 	t.findIn(row, end, func(before string) bool {
-		if t.openLast {
-			return len(before) == skipped
+		if t.openLast { // what was put there before it did is no prompt
+			return len(before) == skipped && t.shells.known(before, true)
 		}
 		return len(before) > skipped && prompt(before[skipped:])
 	})
