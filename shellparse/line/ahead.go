@@ -15,8 +15,8 @@ func (t *Tracker) Ahead(keys []byte) {
 		return
 	}
 	t.findBehindPrompt(func(text string) bool {
-		if i := strings.LastIndex(text, "  \u23ce"); t.fish && i >= 0 {
-			text = text[i:]
+		if i := strings.LastIndex(text, "  "); t.fish && i >= 0 {
+			text = text[i+2:] // its mark for a missing new line stands on the same row
 		}
 		return t.shells.expected(text)
 	})
@@ -40,15 +40,13 @@ func (t *Tracker) anew(keys []byte) {
 	t.edit.started, t.edit.output, t.edit.stamp = true, true, t.clock
 }
 
-// expected tells that a text ends in the prompt that is expected next.
+// expected tells that a text is the prompt that is expected next.
 func (s *shells) expected(text string) bool {
 	if s.sets() {
 		return false
 	}
-	for _, p := range s.prompts {
-		if p.modal && p.text != "" && strings.HasSuffix(text, p.text) {
-			return true
-		}
+	if s.known(text, true) {
+		return true
 	}
 	return s.moves() && similarEnd(text, s.prompts)
 }
