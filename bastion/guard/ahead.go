@@ -47,10 +47,35 @@ func (g *Guard) found(ctx context.Context, mark int, st State, shown line.Line) 
 	if len(g.line) == 0 || g.lineMark != mark || g.stacked || shown.Completed || st.Canonical && !st.Echo {
 		return line.Line{}
 	}
-	g.find(ctx, mark, st)
+	at, ok := g.beginning(ctx, mark, st)
+	if !ok {
+		return line.Line{}
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.tracker.Pending()
+	l, _ := g.tracker.Find(g.submitted, g.line, at)
+	return l
+}
+
+// beginning asks where the line begins; nil where an editor has announced that.
+func (g *Guard) beginning(ctx context.Context, mark int, st State) (*screen.Pos, bool) {
+	g.mu.Lock()
+	editing, _ := g.tracker.Editing()
+	end := g.tracker.Screen().Cursor()
+	g.mu.Unlock()
+	switch {
+	case editing:
+		return nil, true
+	case st.Canonical:
+		at := screen.Pos{Line: end.Line + 1}
+		now, ok := g.press(ctx, mark, reprint)
+		return &at, ok && now.Line >= at.Line
+	case writesAgain(st):
+		at, ok := g.press(ctx, mark, toStart)
+		now, again := g.press(ctx, mark, toEnd)
+		return &at, ok && again && now == end
+	}
+	return nil, false
 }
 
 // writesAgain knows the editors that have both keys, and write what the second one goes over.
@@ -83,43 +108,6 @@ func (g *Guard) rewritten(ctx context.Context, mark int) (string, bool) {
 		}
 	}
 	return string(text), g.isAlone()
-}
-
-// find looks for the line that was typed ahead of the prompt that is there now.
-func (g *Guard) find(ctx context.Context, mark int, st State) {
-	keys := g.line
-	g.mu.Lock()
-	g.tracker.Concluded(g.submitted)
-	g.tracker.Ahead(keys)
-	editing, _ := g.tracker.Editing()
-	end := g.tracker.Screen().Cursor()
-	g.mu.Unlock()
-	switch {
-	case editing:
-	case st.Canonical:
-		at := screen.Pos{Line: end.Line + 1}
-		if now, ok := g.press(ctx, mark, reprint); ok && now.Line >= at.Line {
-			g.starts(at, keys)
-		}
-	case writesAgain(st):
-		at, ok := g.press(ctx, mark, toStart)
-		if !ok {
-			return
-		}
-		g.starts(at, keys) // a line that is longer than its row hides the prompt when its end is shown
-		if now, ok := g.press(ctx, mark, toEnd); !ok || now != end {
-			g.mu.Lock()
-			g.tracker.Ahead(keys)
-			g.mu.Unlock()
-		}
-	}
-}
-
-// starts has the line model know where the line begins.
-func (g *Guard) starts(at screen.Pos, keys []byte) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.tracker.Begins(at, keys)
 }
 
 // press sends a key of the guard's own, and tells where the cursor is once it was taken.

@@ -49,9 +49,7 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 			g.mu.Unlock()
 		}
 		g.mu.Lock()
-		if again := g.tracker.Pending(); looked < 0 || again.Confidence == line.High {
-			shown = again
-		}
+		shown = g.tracker.Pending()
 		look()
 	}
 	if p := g.promptText(); p != "" {
@@ -101,7 +99,7 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 	if known && st.Unsure {
 		c.Sure, c.Unsure = false, true
 	}
-	if shown.Text == "" && g.typed && g.alternate() {
+	if blank := strings.TrimSpace(shown.Text) == ""; blank && g.typed && (g.alternate() || c.Unsure && !g.bare()) {
 		secret = true // the screen is a program's, or made to look so; a multiplexer's when the line was typed ahead of it
 	}
 	if secret || key == 0x05 || key == 0x12 || key == '#' || (key == 'a' || key == 'A') && !g.zsh(c.Shell) {

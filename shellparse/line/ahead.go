@@ -6,27 +6,37 @@ import (
 	"github.com/podbastion/podbastion/shellparse/screen"
 )
 
-// Ahead tells that these keys, and no others, were typed for the line since the one before it, and some of them before
-// the editor that reads now took the terminal: what showed them until then is no part of the line. An editor that
-// announces itself has written all that stands behind the place where it did: its prompt, and the line.
-func (t *Tracker) Ahead(keys []byte) {
+// Find looks for the line behind one that was submitted as text. These keys, and no others, were typed for it, and some
+// of them perhaps before who reads now took the terminal: what showed them until then is no part of the line. Without
+// success all is as before.
+//
+// Of an editor that announces itself it is known that it has written all that stands behind the place where it did: its
+// prompt, and the line. Of any other, at is where the line begins; nil where nobody knows.
+func (t *Tracker) Find(submitted string, keys []byte, at *screen.Pos) (Line, bool) {
+	before := *t
+	t.Concluded(submitted)
 	t.anew(keys)
-	if !t.open {
-		return
+	switch {
+	case at != nil:
+		t.begins(*at)
+	case t.open:
+		t.findBehindPrompt(func(text string) bool {
+			if i := strings.LastIndex(text, "  "); t.fish && i >= 0 {
+				text = text[i+2:] // its mark for a missing new line stands on the same row
+			}
+			return t.shells.expected(text)
+		})
 	}
-	t.findBehindPrompt(func(text string) bool {
-		if i := strings.LastIndex(text, "  "); t.fish && i >= 0 {
-			text = text[i+2:] // its mark for a missing new line stands on the same row
-		}
-		return t.shells.expected(text)
-	})
+	if l := t.Pending(); l.Confidence == High && t.edit.known {
+		return l, true
+	}
+	*t = before
+	return Line{}, false
 }
 
-// Begins tells the same where the line is known to begin at a place.
-func (t *Tracker) Begins(at screen.Pos, keys []byte) {
-	t.anew(keys)
+func (t *Tracker) begins(at screen.Pos) {
 	e := &t.edit
-	e.started, e.known, e.open, e.output, e.start = true, true, t.open, true, at
+	e.known, e.open, e.start = true, t.open, at
 	e.before = left(t.screen, at)
 	e.prompt = t.promptText(e.before)
 	e.wrapped = t.wrapped(at.Line)
