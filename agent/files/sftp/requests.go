@@ -211,21 +211,26 @@ func (s *server) close(key []byte) error {
 }
 
 func (s *server) open(id uint32, r *reader, b []byte) ([]byte, error) {
-	p, flags, a := r.string(), r.u32(), r.attributes()
-	if r.err != nil {
-		return b, r.err
-	}
-	if len(s.handles) >= maxHandles {
-		return b, errHandles
-	}
-	f, err := s.files.Open(p, access.Mode{
-		Read: flags&openRead != 0, Write: flags&(openWrite|openAppend) != 0, Append: flags&openAppend != 0, Create: flags&openCreate != 0,
-		Truncate: flags&openTrunc != 0, Exclusive: flags&openExcl != 0, Perm: perm(a, 0o666),
-	})
+	f, err := s.openFile(r)
 	if err != nil {
 		return b, err
 	}
 	return s.add(b, id, &handle{file: f}), nil
+}
+
+// openFile opens what the rest of an open request says.
+func (s *server) openFile(r *reader) (*access.File, error) {
+	p, flags, a := r.string(), r.u32(), r.attributes()
+	if r.err != nil {
+		return nil, r.err
+	}
+	if len(s.handles) >= maxHandles {
+		return nil, errHandles
+	}
+	return s.files.Open(p, access.Mode{
+		Read: flags&openRead != 0, Write: flags&(openWrite|openAppend) != 0, Append: flags&openAppend != 0, Create: flags&openCreate != 0,
+		Truncate: flags&openTrunc != 0, Exclusive: flags&openExcl != 0, Perm: perm(a, 0o666),
+	})
 }
 
 // readFile reads straight into the answer.

@@ -1,0 +1,53 @@
+package sftp
+
+import (
+	"math"
+
+	"golang.org/x/sys/unix"
+)
+
+// Of a file's content that is sent before it is asked for, for as many files as can be open then.
+const (
+	maxAhead     = 32 << 10
+	maxAheadOpen = 64
+)
+
+// get opens a file and sends what is in it, if that is not much.
+func (s *server) get(id uint32, r *reader, b []byte) ([]byte, error) {
+	most := min(r.u32(), maxAhead)
+	f, err := s.openFile(r)
+	if err != nil {
+		return b, err
+	}
+	if len(s.handles) >= maxAheadOpen {
+		most = 0
+	}
+	s.last++
+	s.handles[s.last] = &handle{file: f}
+	w := begin(b, typeReply, id)
+	w.u32(8)
+	w.u64(s.last)
+	at := len(w.b)
+	w.u32(0)
+	w.u32(0)
+	if data, whole := f.Ahead(int(most)); whole {
+		putU32(w.b[at:], 1)
+		putU32(w.b[at+4:], uint32(len(data))) // #nosec G115 -- bounded above
+		w.b = append(w.b, data...)
+	}
+	return w.finish(), nil
+}
+
+// took is told how much of that a client has had.
+func (s *server) took(id uint32, r *reader, b []byte) ([]byte, error) {
+	h, n, end := s.file(r), r.u64(), r.u32()
+	return s.ok(b, id, r, func() error {
+		switch {
+		case h == nil:
+			return errHandle
+		case n > math.MaxInt32 || !h.Took(int(n), end != 0):
+			return unix.EINVAL
+		}
+		return nil
+	})
+}
