@@ -3,7 +3,8 @@
 // answers in the order in which it is asked (agent/files/sftp), and knows the requests of package filewire.
 //
 // What is answered here stands for what the server would have said: a file's bytes were read when it was opened, and are
-// given to whoever reads it next, if nothing else was asked for meanwhile. Whatever is not understood passes as it is.
+// given to whoever reads it next, if nothing else was asked for meanwhile. Or it is a promise: that a file can be written
+// as those beside it, which its close says if it is not kept. Whatever is not understood passes as it is.
 package ahead
 
 import (
@@ -30,8 +31,14 @@ type Front struct {
 
 	kept []*file // read ahead
 
+	held    *draft // a file that the client writes, and the server does not know of
+	last    uint64 // handle of one
+	dir     string // where the client wrote last
+	good    int    // so many opens there went well in a row
+	refused bool   // something that was promised failed
+
 	late  []byte    // requests that wait for the next one to go with it
-	since time.Time // when the first of them was put there
+	since time.Time // when the first of them, or what is held, was put there
 	timer *time.Timer
 	armed bool
 	over  bool
@@ -42,7 +49,10 @@ const (
 	maxPacket = 256 << 10 // the server's own: what is larger ends the session
 	maxWhole  = 8 << 10   // of a request that is looked at as a whole
 	maxKept   = 16        // files read ahead at once
-	maxAhead  = 32 << 10  // bytes of each
+	maxAhead  = 32 << 10  // bytes of each, and of one that is written
+	maxOwed   = 64        // answers that are more than to be passed on
+
+	enough = 4 // files that were written in a folder before the next one's opening is promised
 
 	fresh   = time.Second           // what was read ahead is of no use later
 	holding = 20 * time.Millisecond // the longest that anything waits here
@@ -80,8 +90,11 @@ func (f *Front) FromServer(p []byte) error {
 func (f *Front) End() error {
 	f.mu.Lock()
 	var server batch
-	if f.on && f.asked.left == 0 && len(f.asked.head) == 0 {
-		f.forgetAll()
+	if f.asked.left == 0 {
+		f.release()
+		if f.on {
+			f.forgetAll()
+		}
 	}
 	server.add(f.takeLate())
 	server.add(f.asked.drain())
@@ -118,10 +131,14 @@ func (f *Front) write(server, client batch) error {
 
 // delay has something wait for the next request, but not for long.
 func (f *Front) delay(packet []byte) {
-	if len(f.late) == 0 {
+	f.wait()
+	f.late = append(f.late, packet...)
+}
+
+func (f *Front) wait() {
+	if len(f.late) == 0 && f.held == nil {
 		f.since = time.Now()
 	}
-	f.late = append(f.late, packet...)
 	f.arm(holding)
 }
 
@@ -144,12 +161,13 @@ func (f *Front) tick() {
 	f.armed = false
 	left := holding - time.Since(f.since)
 	switch {
-	case f.over || len(f.late) == 0:
+	case f.over || len(f.late) == 0 && f.held == nil:
 	case left > 0:
 		f.arm(left)
 	case !f.server.TryLock():
 		f.arm(holding)
 	default:
+		f.release()
 		p := f.takeLate()
 		f.mu.Unlock()
 		_, _ = f.toServer.Write(p) // the next write fails, too

@@ -24,6 +24,17 @@ const (
 	reads, creates = 1, 2 | 8 | 16
 )
 
+// trusted writes as many files as it takes for the next one in the folder to be promised.
+func trusted(s *session, dir string) (out []string) {
+	for i := range 4 {
+		h := s.ask(open, fmt.Sprint(dir, i), creates, 0)
+		out = append(out, s.ask(write, h, uint64(0), "x"), s.ask(closing, h))
+	}
+	return out
+}
+
+var trust = strings.Repeat("open write close ", 4)
+
 // Each script is played with and without a Front: answers, events and files must be the same.
 var scripts = []struct {
 	name   string
@@ -127,6 +138,101 @@ var scripts = []struct {
 		h := s.ask(open, "f", reads, 0)
 		return []string{s.ask(read, h, uint64(0), 9), s.ask(read, h, uint64(7), 9), s.ask(closing, h)}
 	}, "get close"},
+	{"a file is written", func(s *session) []string {
+		out := trusted(s, "d/")
+		h := s.ask(open, "d/new", creates, 4, 0o640)
+		return append(out, s.ask(write, h, uint64(0), "te"), s.ask(write, h, uint64(2), "xt"), s.ask(closing, h), s.ask(closing, h), s.ask(write, h, uint64(0), "x"))
+	}, trust + "put close write"},
+	{"as OpenSSH does it", func(s *session) []string {
+		out := trusted(s, "")
+		for _, name := range []string{"g", "big", "d/x", "new"} {
+			h := s.ask(open, name, 2|8, 4, 0o640)
+			out = append(out, s.ask(write, h, uint64(0), "text"), s.ask(fsetstat, h, 1, uint64(4)), s.ask(fsetstat, h, 4|8, 0o604, 1000, 2000), s.ask(closing, h))
+		}
+		return out
+	}, trust + "put put" + strings.Repeat(" open write fsetstat fsetstat close", 2)},
+	{"an empty file is written", func(s *session) []string {
+		out := trusted(s, "")
+		h := s.ask(open, "f", creates, 0)
+		return append(out, s.ask(closing, h))
+	}, trust + "put"},
+	{"left as it is", func(s *session) []string {
+		out := trusted(s, "")
+		h := s.ask(open, "f", 2|8, 0)
+		return append(out, s.ask(write, h, uint64(0), "C"), s.ask(closing, h))
+	}, trust + "put"},
+	{"a large file is written", func(s *session) []string {
+		out := trusted(s, "")
+		h := s.ask(open, "new", creates, 0)
+		for i := range 5 {
+			out = append(out, s.ask(write, h, uint64(i*10_000), strings.Repeat("y", 10_000)))
+		}
+		return append(out, s.ask(closing, h))
+	}, trust + "put write write close"},
+	{"all at once", func(s *session) []string {
+		out := trusted(s, "")
+		h := s.ask(open, "new", creates, 0)
+		return append(out, s.ask(write, h, uint64(0), strings.Repeat("z", 100_000)), s.ask(closing, h))
+	}, trust + "put write close"},
+	{"backwards", func(s *session) []string {
+		out := trusted(s, "")
+		h := s.ask(open, "new", creates, 0)
+		return append(out, s.ask(write, h, uint64(2), "xt"), s.ask(write, h, uint64(0), "te"), s.ask(closing, h))
+	}, trust + "put write write close"},
+	{"behind the size that is set", func(s *session) []string {
+		out := trusted(s, "")
+		h := s.ask(open, "new", creates, 0)
+		return append(out, s.ask(write, h, uint64(0), "text"), s.ask(fsetstat, h, 1, uint64(4)), s.ask(write, h, uint64(4), "more"), s.ask(fsetstat, h, 1, uint64(2)), s.ask(closing, h))
+	}, trust + "put write fsetstat close"},
+	{"the owner too", func(s *session) []string {
+		out := trusted(s, "")
+		h := s.ask(open, "new", creates, 0)
+		return append(out, s.ask(write, h, uint64(0), "text"), s.ask(fsetstat, h, 2, 0, 0), s.ask(fsetstat, h, 1), s.ask(closing, h))
+	}, trust + "put fsetstat fsetstat close"},
+	{"looked at before it is closed", func(s *session) []string {
+		out := trusted(s, "")
+		h := s.ask(open, "new", creates, 0)
+		out = append(out, s.ask(write, h, uint64(0), "text"), s.ask(fstat, h), s.ask(write, h, uint64(4), "more"), s.ask(read, h, uint64(0), 9))
+		r := s.ask(open, "new", reads, 0)
+		return append(out, s.ask(read, r, uint64(0), 9), s.ask(closing, r), s.ask(closing, h))
+	}, trust + "put fstat write read get took close close"},
+	{"read by another handle", func(s *session) []string {
+		out := trusted(s, "")
+		r := s.ask(open, "f", reads, 0)
+		h := s.ask(open, "f", creates, 0)
+		out = append(out, s.ask(read, r, uint64(0), 9), s.ask(write, h, uint64(0), "text"), s.ask(read, r, uint64(0), 9))
+		return append(out, s.ask(closing, r), s.ask(closing, h))
+	}, ""},
+	{"waited for", func(s *session) []string {
+		out := trusted(s, "")
+		h := s.ask(open, "f", creates, 0)
+		out = append(out, s.ask(write, h, uint64(0), "text"))
+		time.Sleep(25 * time.Millisecond)
+		b, err := os.ReadFile(s.dir + "/f")
+		must(s.t, err)
+		return append(out, "it is "+string(b[:4]), s.ask(write, h, uint64(4), "more"), s.ask(closing, h))
+	}, ""},
+	{"two at once", func(s *session) []string {
+		out := trusted(s, "")
+		a, b := s.ask(open, "a", creates, 0), s.ask(open, "b", creates, 0)
+		out = append(out, s.ask(write, a, uint64(0), "A"), s.ask(write, b, uint64(0), "B"), s.ask(closing, a), s.ask(closing, b))
+		return out
+	}, ""},
+	{"elsewhere", func(s *session) []string {
+		out := trusted(s, "")
+		h := s.ask(open, "d/new", creates, 0)
+		out = append(out, s.ask(closing, h))
+		h = s.ask(open, "new", creates, 0)
+		return append(out, s.ask(closing, h))
+	}, trust + "open close open close"},
+	{"left before it is closed", func(s *session) []string {
+		out := trusted(s, "")
+		h := s.ask(open, "new", creates, 0)
+		return append(out, s.ask(write, h, uint64(0), "half"))
+	}, strings.TrimSpace(trust) + " put"},
+	{"where none may be", func(s *session) []string {
+		return append(trusted(s, "nope/"), trusted(s, "")...)
+	}, ""},
 }
 
 func play(t *testing.T, script func(*session) []string, front bool) (answers, events []string, files map[string]string, asked string) {
@@ -173,6 +279,128 @@ func TestSameAsWithout(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// What was promised and then refused is told by the next thing that is done with the file, its close at the latest, and
+// by a notice; then nothing is promised any more.
+func TestPromiseThatIsNotKept(t *testing.T) {
+	const denied = "status 3 not permitted by your role"
+	for _, x := range []struct {
+		name   string
+		script func(s *session, h string) []string
+		want   []string
+	}{
+		{"at the close", func(s *session, h string) []string {
+			return []string{s.ask(write, h, uint64(0), "text"), s.ask(closing, h), s.ask(closing, h)}
+		}, []string{"status 0 success", denied, "status 4 no such handle"}},
+		{"at once", func(s *session, h string) []string { return []string{s.ask(closing, h)} }, []string{denied}},
+		{"before", func(s *session, h string) []string {
+			return []string{
+				s.ask(write, h, uint64(0), "text"), s.ask(fstat, h), s.ask(write, h, uint64(4), "more"), s.ask(read, h, uint64(4), 9), s.ask(fsetstat, h, 4, 0o600),
+				s.ask(extended, "fsync@openssh.com", h), s.ask(extended, "fstatvfs@openssh.com", h), s.ask(12, h), s.ask(closing, h), s.ask(closing, h),
+			}
+		}, []string{"status 0 success", denied, denied, denied, denied, denied, denied, denied, denied, "status 4 no such handle"}},
+		{"by a large write", func(s *session, h string) []string {
+			return []string{s.ask(write, h, uint64(0), strings.Repeat("x", 200_000)), s.ask(closing, h)}
+		}, []string{denied, denied}},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := begin(t, "/[0-4]", true, 1000)
+				s.init()
+				trusted(s, "")
+				h := s.ask(open, "new", creates, 0)
+				if len(h) != 8 || h[0] != 0x80 {
+					t.Fatalf("the open is not promised: %q", h)
+				}
+				if got := x.script(s, h); !reflect.DeepEqual(got, x.want) {
+					t.Errorf("answers are %q, want %q", got, x.want)
+				}
+				trusted(s, "")
+				if got := s.ask(open, "new", creates, 0); got != denied {
+					t.Errorf("then an open is answered by %q", got)
+				}
+				must(t, s.closed())
+				if _, err := os.Stat(s.dir + "/new"); err == nil {
+					t.Error("the file is there")
+				}
+				var told, noticed int
+				for _, e := range s.events {
+					if strings.HasSuffix(e.Path, "/new") && e.Outcome == filewire.Denied {
+						told++
+					}
+					if e.Type == filewire.Notice && strings.Contains(e.Reason, "/new") {
+						noticed++
+					}
+				}
+				if told != 2 || noticed != 1 {
+					t.Errorf("%d events, %d notices of it: %+v", told, noticed, s.events)
+				}
+			})
+		})
+	}
+}
+
+// A close is not answered where nobody knows how it went.
+func TestPutThatIsLost(t *testing.T) {
+	var asked, answered bytes.Buffer
+	server := &failing{Writer: &asked}
+	f := ahead.New(server, &answered)
+	defer f.Close()
+	must(t, f.FromClient(packet(1, 3)))
+	must(t, f.FromServer(append(packet(2, 3), packet(101, 0, 5, "bad message", "")...)))
+	for i := range 4 {
+		must(t, f.FromClient(packet(open, i, "/f", creates, 0)))
+		must(t, f.FromServer(packet(102, i, handle1)))
+	}
+	answered.Reset()
+	server.err = errors.New("lost")
+	must(t, f.FromClient(packet(open, 7, "/n", creates, 0)))
+	if answered.Len() != 21 || answered.Bytes()[13] != 0x80 {
+		t.Fatalf("the open is answered by %q", answered.Bytes())
+	}
+	own := string(answered.Bytes()[13:])
+	answered.Reset()
+	if err := f.FromClient(packet(closing, 8, own)); !errors.Is(err, server.err) || answered.Len() > 0 {
+		t.Errorf("the close ends with %v, the client gets %q", err, answered.Bytes())
+	}
+}
+
+// failing fails once it has an error.
+type failing struct {
+	io.Writer
+	err error
+}
+
+func (f *failing) Write(p []byte) (int, error) {
+	if f.err != nil {
+		return 0, f.err
+	}
+	return f.Writer.Write(p)
+}
+
+// Nothing is answered here while the client waits for the server: some clients take what comes next for the oldest answer.
+func TestAnswersStayInOrder(t *testing.T) {
+	var asked, answered bytes.Buffer
+	f := ahead.New(&asked, &answered)
+	defer f.Close()
+	must(t, f.FromClient(packet(1, 3)))
+	must(t, f.FromServer(append(packet(2, 3), packet(101, 0, 5, "bad message", "")...)))
+	for i := range 4 {
+		must(t, f.FromClient(packet(open, i, "/f", creates, 0)))
+		must(t, f.FromServer(packet(102, i, handle1)))
+	}
+	must(t, f.FromClient(packet(open, 5, "/f", reads, 0)))
+	must(t, f.FromServer(packet(201, 5, handle5, 1, "content")))
+	must(t, f.FromClient(packet(read, 6, handle1, uint64(0), 9)))
+	for name, request := range map[string][]byte{"a read": packet(read, 7, handle5, uint64(0), 9), "an open": packet(open, 8, "/n", creates, 0)} {
+		asked.Reset()
+		answered.Reset()
+		must(t, f.FromClient(request))
+		if answered.Len() > 0 || !bytes.HasSuffix(asked.Bytes(), request) {
+			t.Errorf("%s is answered by %q, the server is asked %q", name, answered.Bytes(), asked.Bytes())
+		}
 	}
 }
 
@@ -275,9 +503,10 @@ func TestMemoryIsBounded(t *testing.T) {
 	held("files left open", 1<<20)
 	requests := append(packet(open, 1, "f", reads, 0), packet(stat, 2, "f")...)
 	requests = append(requests, packet(closing, 3, "\x00\x00\x00\x00\x00\x00\x00\x01")...)
+	requests = append(requests, packet(open, 4, strings.Repeat("d", 1000)+"/f", creates, 0)...)
 	for range 100_000 { // and nothing is answered
 		must(t, f.FromClient(requests))
 	}
-	held("nothing is answered", 64<<10)
+	held("nothing is answered", 256<<10)
 	runtime.KeepAlive(f)
 }

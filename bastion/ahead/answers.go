@@ -8,21 +8,30 @@ import (
 // answer is one, or several in a row that only pass, that the server owes.
 type answer struct {
 	kind  int
-	count int // of those that only pass
-	file  *file
+	count int    // of those that only pass
+	file  *file  // of got
+	dir   string // of opened
 }
 
 // Kinds of answers.
 const (
-	passed  = iota // to the client, as they are
-	skipped        // to nobody
-	probed         // to nobody: whether there is anything to do here
-	got            // to the client as what it asked for, an open
+	passed   = iota // to the client, as they are
+	skipped         // to nobody
+	probed          // to nobody: whether there is anything to do here
+	got             // to the client as what it asked for, an open
+	opened          // to the client: of an open to write
+	promised        // to nobody: the client was told that it went well
+	written         // to the client, whose close it answers
 )
+
+// toClient tells that the client waits for an answer.
+func (a answer) toClient() bool {
+	return a.kind == passed || a.kind == got || a.kind == opened || a.kind == written
+}
 
 // await gives a request its place.
 func (f *Front) await(a answer) {
-	if a.kind == passed || a.kind == got {
+	if a.toClient() {
 		f.owed++
 	}
 	if a.kind == passed {
@@ -49,7 +58,7 @@ func (f *Front) came() {
 		return
 	}
 	w := &f.waiting[0]
-	if w.kind == passed || w.kind == got {
+	if w.toClient() {
 		f.owed--
 	}
 	if w.count--; w.count <= 0 {
@@ -106,11 +115,26 @@ func (f *Front) judge(known []byte, client *batch) {
 	f.said.left = int(length + lengthSize - int64(len(known)))
 	f.said.skip = false
 	out := known
+	code := -1 // of a status
+	if known[lengthSize] == typeStatus && len(known) == statusSize {
+		code = int(be.Uint32(known[headSize:]))
+	}
 	switch f.front() {
+	case passed:
+		if code > statusEOF && code != statusNoSuchFile {
+			f.good = 0
+		}
+	case opened:
+		f.trust(f.waiting[0].dir, known[lengthSize] == typeHandle)
+	case promised:
+		f.refused = f.refused || code != statusOK
+		f.said.skip, out = true, nil
+	case written:
+		f.refused = f.refused || code != statusOK
 	case got:
 		out = f.gotten(f.waiting[0].file, known)
 	case probed:
-		f.on = !f.blind && known[lengthSize] == typeStatus && len(known) == statusSize && be.Uint32(known[headSize:]) == statusBadMessage
+		f.on = !f.blind && code == statusBadMessage
 		f.said.skip, out = true, nil
 	case skipped:
 		f.said.skip, out = true, nil
@@ -118,6 +142,18 @@ func (f *Front) judge(known []byte, client *batch) {
 	client.add(out)
 	if f.said.left == 0 {
 		f.came()
+	}
+}
+
+// trust counts opens that went well.
+func (f *Front) trust(dir string, good bool) {
+	switch {
+	case !good:
+		f.good = 0
+	case dir == f.dir:
+		f.good++
+	default:
+		f.dir, f.good = dir, 1
 	}
 }
 

@@ -17,6 +17,7 @@ func (f *Front) request(p []byte, server, client *batch) []byte {
 		return rest
 	}
 	if f.blind {
+		f.release()
 		server.add(f.takeLate())
 		server.add(f.asked.drain())
 		server.add(p)
@@ -37,7 +38,9 @@ func (f *Front) needed(known []byte) int {
 	switch n := be.Uint32(known); {
 	case !sensible(n):
 		return lengthSize
-	case n > maxWhole:
+	case len(known) < headSize:
+		return headSize
+	case n > maxWhole && (f.held == nil || known[lengthSize] != typeWrite || n > maxAhead+maxWhole):
 		return headSize
 	default:
 		return lengthSize + int(n)
@@ -50,6 +53,7 @@ func sensible(length uint32) bool { return length >= headSize-lengthSize && leng
 // giveUp understands nothing any more. What was promised so far is kept.
 func (f *Front) giveUp(server *batch) {
 	f.blind, f.on = true, false
+	f.release()
 	f.forgetAll()
 	server.add(f.takeLate())
 }
@@ -72,11 +76,23 @@ func (f *Front) decide(known []byte, server, client *batch) {
 		return
 	}
 	r := &reader{b: known[headSize:]}
+	if f.held != nil {
+		if f.asked.left == 0 && f.more(kind, &reader{b: r.b}, id, server, client) {
+			return
+		}
+		f.release()
+	}
 	switch {
 	case !f.on || f.asked.left > 0:
 	case kind == typeOpen:
 		path, flags := r.bytes(), r.u32()
-		if path != nil && flags == openRead && f.get(known, id, server) {
+		switch {
+		case r.bad:
+		case flags == openRead && f.get(known, id, server):
+			return
+		case flags&^openCut == openMake:
+			f.forgetAll()
+			f.make(path, known, id, server, client)
 			return
 		}
 	case kind == typeRead:

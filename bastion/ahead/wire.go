@@ -11,6 +11,8 @@ const (
 	typeOpen     = 3
 	typeClose    = 4
 	typeRead     = 5
+	typeWrite    = 6
+	typeFsetstat = 10
 	typeStatus   = 101
 	typeHandle   = 102
 	typeData     = 103
@@ -19,9 +21,19 @@ const (
 
 	statusOK         = 0
 	statusEOF        = 1
+	statusNoSuchFile = 2
 	statusBadMessage = 5
 
 	openRead = 1
+	openMake = 2 | 8 // write, create
+	openCut  = 16    // with those: truncate
+)
+
+// Bits of the attributes.
+const (
+	attrSize  = 1
+	attrMode  = 4
+	attrTimes = 8
 )
 
 // A packet is a length, a type and, but for the first one each way, an id.

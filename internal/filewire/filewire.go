@@ -29,8 +29,9 @@ const (
 	// Took tells how much of that the client has had: string handle, uint64 bytes, uint32 end (1: it was told of the
 	// end). It stands before another read, and before a close where it was not all, and the end.
 	Took = "took@podbastion"
-	// Put writes a file: uint64 handle, string open, string data. Handle 0 closes it. Any other must have its highest
-	// bit set, stands for the file from then on, and fails whatever comes with it if this failed.
+	// Put writes a file: uint64 handle, string open, string data, and a string for every SSH_FXP_FSETSTAT's attributes.
+	// Handle 0 closes it. Any other must have its highest bit set, stands for the file from then on, and fails whatever
+	// comes with it if this failed.
 	Put = "put@podbastion"
 )
 

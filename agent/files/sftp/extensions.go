@@ -35,7 +35,7 @@ func extensions() []extension {
 
 // private are those that no client is told of.
 func private() []extension {
-	return []extension{{filewire.Get, "", (*server).get}, {filewire.Took, "", (*server).took}}
+	return []extension{{filewire.Get, "", (*server).get}, {filewire.Took, "", (*server).took}, {filewire.Put, "", (*server).put}}
 }
 
 func (s *server) extended(id uint32, r *reader, b []byte) ([]byte, error) {
@@ -97,7 +97,7 @@ func (s *server) statvfs(id uint32, r *reader, b []byte) ([]byte, error) {
 }
 
 func (s *server) fstatvfs(id uint32, r *reader, b []byte) ([]byte, error) {
-	_, h := s.lookup(r.bytes())
+	h := s.handle(r)
 	if r.err != nil {
 		return b, r.err
 	}

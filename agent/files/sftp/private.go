@@ -4,6 +4,9 @@ import (
 	"math"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/podbastion/podbastion/agent/files/access"
+	"github.com/podbastion/podbastion/internal/filewire"
 )
 
 // Of a file's content that is sent before it is asked for, for as many files as can be open then.
@@ -50,4 +53,53 @@ func (s *server) took(id uint32, r *reader, b []byte) ([]byte, error) {
 		}
 		return nil
 	})
+}
+
+// put writes a file whose client has been told already that it was opened, and perhaps that it was written.
+func (s *server) put(id uint32, r *reader, b []byte) ([]byte, error) {
+	own, open, data := r.u64(), r.bytes(), r.bytes()
+	var set []access.Attributes
+	for r.err == nil && len(r.b) > 0 {
+		one := &reader{b: r.bytes()}
+		set = append(set, one.attributes())
+		if r.err == nil {
+			r.err = one.err
+		}
+	}
+	return s.ok(b, id, r, func() error {
+		if own != 0 && (own&filewire.OwnHandle == 0 || s.handles[own] != nil) {
+			return errHandle
+		}
+		f, err := s.openFile(&reader{b: open})
+		if err == nil {
+			err = write(f, data, set)
+		}
+		switch {
+		case own != 0 && len(s.handles) < maxHandles:
+			s.handles[own] = &handle{file: f, failed: err}
+		case f != nil:
+			if failed := f.Close(); err == nil {
+				err = failed
+			}
+		}
+		if err != nil {
+			s.files.NotWritten((&reader{b: open}).string(), err)
+		}
+		return err
+	})
+}
+
+func write(f *access.File, data []byte, set []access.Attributes) error {
+	if len(data) > 0 {
+		if err := f.WriteAt(data, 0); err != nil {
+			f.Tell(err)
+			return err
+		}
+	}
+	for _, a := range set {
+		if err := f.Setattr(a); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -2,6 +2,7 @@ package sftp_test
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -59,6 +60,69 @@ func TestGet(t *testing.T) {
 		}
 		if got, told := brief(t, list[1:]), strings.Join(events, ", "); got != x.answers || told != x.event {
 			t.Errorf("%s: answers %q, want %q; events %q, want %q", x.what, got, x.answers, told, x.event)
+		}
+	}
+}
+
+// A file that is written by one request is what the same requests one by one make of it, under the same rules; what
+// fails is told with whatever else is done with it.
+func TestPut(t *testing.T) {
+	body := func(path string, flags int) string { return string(packet(0, path, flags, 4, 0o640)[5:]) }
+	put := func(id int, handle uint64, path string, flags int, data string, set ...any) []byte {
+		return packet(200, append([]any{id, filewire.Put, handle, body(path, flags), data}, set...)...)
+	}
+	const own = 1 << 63
+	key := "\x80" + strings.Repeat("\x00", 7)
+	closing, sized := packet(4, 9, key), string(packet(0, 1, uint64(4))[5:])
+	all, everywhere := everything(), everything().Download
+	small := int64(3)
+	for _, x := range []struct {
+		what    string
+		rules   filewire.Rules
+		packets [][]byte
+		answers string
+		event   string
+		file    string // new; "-" for none
+	}{
+		{"at once", all, [][]byte{put(1, 0, "new", 0x1a, "text")}, "ok", "file.write 4 complete", "text"},
+		{"nothing in it", all, [][]byte{put(1, 0, "new", 0x1a, "")}, "ok", "file.write 0 complete", ""},
+		{"cut to a size", all, [][]byte{put(1, 0, "new", 0x1a, "long text"), put(2, 0, "new", 0xa, "text", sized)}, "ok ok", "file.write 9 complete, file.write 4 complete", "text"},
+		{"and more", all, [][]byte{put(1, own, "new", 0x1a, "te"), packet(6, 2, key, uint64(2), "xt"), closing}, "ok ok ok", "file.write 4 complete", "text"},
+		{"left", all, [][]byte{put(1, own, "new", 0x1a, "text")}, "ok", "file.write 4 partial", "text"},
+		{"a handle that is not for that", all, [][]byte{put(1, 1, "new", 0x1a, "text")}, "4", "", "-"},
+		{"a handle twice", all, [][]byte{put(1, own, "new", 0x1a, "text"), put(2, own, "f", 0x1a, "x"), closing}, "ok 4 ok", "file.write 4 complete", "text"},
+		{"denied", filewire.Rules{Download: everywhere}, [][]byte{put(1, 0, "new", 0x1a, "text")}, "3", "file.write denied", "-"},
+		{"denied, and more", filewire.Rules{Download: everywhere}, [][]byte{put(1, own, "new", 0x1a, "text"), packet(6, 2, key, uint64(4), "x"), packet(8, 3, key), closing, closing}, "3 3 3 3 4", "file.write denied", "-"},
+		{"too large", filewire.Rules{Upload: []filewire.Rule{{Paths: []string{"/**"}, MaxSize: &small}}}, [][]byte{put(1, own, "new", 0x1a, "text"), closing}, "4 4", "file.write 0 partial", ""},
+		{"another's owner", filewire.Rules{Upload: everywhere}, [][]byte{put(1, 0, "new", 0x1a, "text", string(packet(0, 2, 0, 0)[5:]))}, "3", "file.setstat denied, file.write 4 complete", "text"},
+		{"a folder", all, [][]byte{put(1, own, "d", 0x1a, "text"), closing}, "4 4", "file.write failed", "-"},
+		{"outside", all, [][]byte{put(1, 0, "../../out", 0x1a, "text")}, "ok", "file.write 4 complete", "-"},
+		{"half an open", all, [][]byte{packet(200, 1, filewire.Put, uint64(0), "new", "text")}, "5", "", "-"},
+		{"half of what is set", all, [][]byte{put(1, 0, "new", 0x1a, "text", sized[:8])}, "5", "", "-"},
+	} {
+		var events []string
+		files, base := folderUnder(t, x.rules, func(e filewire.Event) {
+			text := e.Type
+			if e.Bytes != nil {
+				text += fmt.Sprint(" ", *e.Bytes)
+			}
+			if e.Type != filewire.Open && e.Type != filewire.Notice {
+				events = append(events, text+" "+e.Outcome)
+			}
+		})
+		list, err := serve(t, files, session(x.packets...))
+		if err != nil {
+			t.Errorf("%s: %v", x.what, err)
+		}
+		if got, told := brief(t, list[1:]), strings.Join(events, ", "); got != x.answers || told != x.event {
+			t.Errorf("%s: answers %q, want %q; events %q, want %q", x.what, got, x.answers, told, x.event)
+		}
+		b, err := os.ReadFile(base + "/in/new")
+		if err != nil {
+			b = []byte("-")
+		}
+		if secret, err := os.ReadFile(base + "/out"); err != nil || string(secret) != "secret" || string(b) != x.file {
+			t.Errorf("%s: the file has %q, want %q; outside is %q, %v", x.what, b, x.file, secret, err)
 		}
 	}
 }
