@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"github.com/podbastion/podbastion/audit"
+	"github.com/podbastion/podbastion/bastion/ahead"
 	"github.com/podbastion/podbastion/bastion/bridge"
 	"github.com/podbastion/podbastion/bastion/guard"
+	"github.com/podbastion/podbastion/internal/filewire"
 	"github.com/podbastion/podbastion/internal/tty"
 )
 
@@ -49,6 +51,7 @@ type copier struct {
 	start    bridge.Start // of commands
 	guard    *guard.Guard // of a terminal
 	pipe     *guard.Pipe  // of a shell that reads a pipe
+	ahead    *ahead.Front // of SFTP
 }
 
 // pump copies until src ends. It holds a small buffer while little comes and borrows a big one while much does.
@@ -115,6 +118,10 @@ func (c *copier) run1(ctx context.Context, start func(context.Context) (bridge.P
 	defer close(ended)
 	broken := make(chan error, 5)
 	defer c.guarded(ctx, p, broken)()
+	if c.run.protocol == filewire.SFTP {
+		c.ahead = ahead.New(p.Stdin(), writer(c.deliver))
+		defer c.ahead.Close()
+	}
 	go c.input(ctx, p, broken) // ends with the client's channel
 	go c.control(ctx, p, ended)
 	done := c.output(p, broken)
@@ -130,6 +137,8 @@ func (c *copier) input(ctx context.Context, p bridge.Process, broken chan<- erro
 		write = c.guard.FromClient
 	case c.pipe != nil:
 		write = func(b []byte) error { return c.pipe.Write(ctx, b) }
+	case c.ahead != nil:
+		write = c.ahead.FromClient
 	}
 	err := pump(func(b []byte) error { // a process that reads no more is no reason to end; the client's window then fills
 		c.last.touch()
@@ -144,8 +153,12 @@ func (c *copier) input(ctx context.Context, p bridge.Process, broken chan<- erro
 		cancel()
 	case err == nil && c.pipe != nil:
 		err = c.pipe.End(ctx)
+	case err == nil && c.ahead != nil:
+		err = c.ahead.End()
 	}
 	if end := guardEnd(err); end != nil {
+		broken <- end
+	} else if end := (*End)(nil); errors.As(err, &end) {
 		broken <- end
 	}
 	_ = stdin.Close()
@@ -208,6 +221,25 @@ func (c *copier) show(b []byte) (int, error) {
 	return n, nil
 }
 
+// write passes output on and counts it.
+func (c *copier) write(dst io.Writer, b []byte) error {
+	n, err := dst.Write(b)
+	c.out.Add(int64(n))
+	c.run.service.o.Metrics.bytes.WithLabelValues("out").Add(float64(n))
+	if err != nil {
+		return &End{Reason: "client: takes no more output"}
+	}
+	return nil
+}
+
+// deliver passes on what is for the client of a file transfer.
+func (c *copier) deliver(b []byte) (int, error) {
+	if c.cut.Load() {
+		return len(b), nil
+	}
+	return len(b), c.write(c.run.client.Stdout, b)
+}
+
 // output copies what the process writes; the result comes once all of it was written and the process ended.
 func (c *copier) output(p bridge.Process, broken chan<- error) <-chan result {
 	var copies sync.WaitGroup
@@ -224,13 +256,7 @@ func (c *copier) output(p bridge.Process, broken chan<- error) <-chan result {
 				if err := record(b); err != nil {
 					return err
 				}
-				n, err := dst.Write(b)
-				c.out.Add(int64(n))
-				c.run.service.o.Metrics.bytes.WithLabelValues("out").Add(float64(n))
-				if err != nil {
-					return &End{Reason: "client: takes no more output"}
-				}
-				return nil
+				return c.write(dst, b)
 			}, src)
 			if end := (*End)(nil); errors.As(err, &end) {
 				broken <- err // a source that breaks is told by Wait
@@ -242,6 +268,19 @@ func (c *copier) output(p bridge.Process, broken chan<- error) <-chan result {
 			err := pump(func(b []byte) error {
 				c.last.touch()
 				return c.guard.FromTarget(b)
+			}, p.Stdout())
+			if end := (*End)(nil); errors.As(err, &end) {
+				broken <- err
+			}
+		})
+	} else if c.ahead != nil {
+		copies.Go(func() {
+			err := pump(func(b []byte) error {
+				c.last.touch()
+				if c.cut.Load() {
+					return nil
+				}
+				return c.ahead.FromServer(b)
 			}, p.Stdout())
 			if end := (*End)(nil); errors.As(err, &end) {
 				broken <- err

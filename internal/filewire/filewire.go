@@ -19,6 +19,25 @@ const (
 	SCP  = "scp"
 )
 
+// Requests of SFTP (SSH_FXP_EXTENDED) that the bastion makes of several of a client's, so that fewer have to go all the way.
+// They are bound by the same rules as those, whoever sends them, and told to no client. An open is an SSH_FXP_OPEN's
+// body, from its path on.
+const (
+	// Get opens a file that is only read, and reads it: uint32 most, open. SSH_FXP_EXTENDED_REPLY has string handle,
+	// uint32 whole, string data: with 1 data is all that the file has, with 0 there is none.
+	Get = "get@podbastion"
+	// Took tells how much of that the client has had: string handle, uint64 bytes, uint32 end (1: it was told of the
+	// end). It stands before another read, and before a close where it was not all, and the end.
+	Took = "took@podbastion"
+	// Put writes a file: uint64 handle, string open, string data, and a string for every SSH_FXP_FSETSTAT's attributes.
+	// Handle 0 closes it. Any other must have its highest bit set, stands for the file from then on, and fails whatever
+	// comes with it if this failed.
+	Put = "put@podbastion"
+)
+
+// OwnHandle is the bit of those handles that are chosen by who sends a Put.
+const OwnHandle = 1 << 63
+
 // maxHeader bounds the header: a thousand long globs fit.
 const maxHeader = 1 << 20
 

@@ -53,9 +53,10 @@ var table = []row{
 	{"bastion/picker", []string{"internal/tty"}, "it chooses among lines, whatever they stand for"},
 	{"bastion/bridge", []string{"auth/grant", "bastion/bridge/...", "bastion/route", "bastion/target", "internal/..."}, "the way to an agent knows targets and grants, not accounts and roles"},
 	{"bastion/bridge/...", nil, "a transport carries bytes"},
+	{"bastion/ahead", []string{"internal/filewire"}, "it stands between two streams of bytes and knows neither who is at their ends"},
 	{"bastion/guard", []string{"auth", "auth/policy", "bastion/guard/...", "shellparse/...", "internal/tty"}, "it is given its terminals, decisions and records, so that it can be tested without a session"},
 	{"bastion/guard/gate", []string{"internal/tty"}, "a hook for a shell knows the shell"},
-	{"bastion/session", []string{"audit", "audit/cast", "auth", "auth/policy", "bastion/bridge", "bastion/guard/...", "bastion/picker", "bastion/route", "bastion/target", "shellparse/syntax", "internal/..."},
+	{"bastion/session", []string{"audit", "audit/cast", "auth", "auth/policy", "bastion/ahead", "bastion/bridge", "bastion/guard/...", "bastion/picker", "bastion/route", "bastion/target", "shellparse/syntax", "internal/..."},
 		"a session does not know what carries it: SSH today, HTTP tomorrow"},
 	{"bastion/sshd", []string{"audit", "auth", "auth/throttle", "auth/verify", "bastion/bridge", "bastion/session", "bastion/target", "internal/..."}, "the SSH front ends where a session begins"},
 

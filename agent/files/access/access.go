@@ -131,6 +131,13 @@ func (f *Files) Notice(text string) {
 	f.emit(filewire.Event{Type: filewire.Notice, Reason: text})
 }
 
+// NotWritten shows the client why a file was not written whose client will not say which one it was.
+func (f *Files) NotWritten(p string, err error) {
+	if !errors.Is(err, ErrDenied) && !errors.Is(err, ErrTooLarge) { // which were shown
+		f.Notice(quote(f.Abs(p)) + ": " + err.Error())
+	}
+}
+
 // deny remembers a refusal by the rules and tells the client which one.
 func (f *Files) deny(kind audit.Type, what, p, newPath string) error {
 	f.emit(filewire.Event{

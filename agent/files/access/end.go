@@ -20,6 +20,7 @@ func (h *File) finish(abandoned string) error {
 		return unix.EBADF
 	}
 	h.closed = true
+	h.settle(abandoned == "")
 	last, statErr := h.Stat()
 	if h.kind == audit.FileWrite && h.read.bytes > 0 {
 		h.files.emit(h.event(audit.FileRead, 0, h.readOutcome(abandoned, last, statErr)))

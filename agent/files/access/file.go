@@ -96,8 +96,9 @@ type File struct {
 
 	mu            sync.Mutex // guards all below
 	read, written stream
-	seen          spans // what was read, once it was not read in order
-	end           bool  // the end was read
+	seen          spans  // what was read, once it was not read in order
+	end           bool   // the end was read
+	ahead         []byte // the whole of it, sent before it was asked for; nil once it is known how much of that was wanted
 	expect        int64
 	reason        string
 	closed        bool
@@ -250,6 +251,7 @@ func (h *File) ReadAt(p []byte, off int64) (int, error) {
 	n, err := pread(h.fd, p, off)
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.ahead = nil // nobody had it, or Took was called
 	switch {
 	case err != nil:
 		h.read.failed = true
@@ -276,6 +278,58 @@ func pread(fd int, p []byte, off int64) (int, error) {
 			return max(n, 0), err
 		}
 	}
+}
+
+// Ahead reads all of a file that has fewer than so many bytes, before anybody asks for it. Took is to be called before
+// the next read, or before the end if the client did not have all and was not told of the end. The kernel's own files,
+// which say that they have no bytes, may wait for something when they are read.
+func (h *File) Ahead(most int) (data []byte, whole bool) {
+	if h.mode.makes() || !h.mode.Read || h.first.Size <= 0 || h.first.Size >= int64(most) {
+		return nil, false
+	}
+	buf := make([]byte, h.first.Size+1)
+	n := 0
+	for n < len(buf) {
+		got, err := pread(h.fd, buf[n:], int64(n))
+		if err != nil {
+			return nil, false // whoever asks is told
+		}
+		if got == 0 {
+			whole = true
+			break
+		}
+		n += got
+	}
+	if !whole || h.mostRead >= 0 && int64(n) > h.mostRead {
+		return nil, false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ahead = buf[:n]
+	return h.ahead, true
+}
+
+// Took tells how much of what Ahead read a client had; end, that it was told of the end.
+func (h *File) Took(n int, end bool) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.ahead == nil || n < 0 || n > len(h.ahead) {
+		return false
+	}
+	h.ahead = h.ahead[:n]
+	h.settle(end)
+	return true
+}
+
+// settle counts what was read ahead.
+func (h *File) settle(end bool) {
+	if h.ahead == nil {
+		return
+	}
+	if len(h.ahead) > 0 {
+		h.read.pass(h.ahead, 0)
+	}
+	h.ahead, h.end = nil, end
 }
 
 // WriteAt writes at off, all or an error.

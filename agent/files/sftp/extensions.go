@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/podbastion/podbastion/agent/files/access"
+	"github.com/podbastion/podbastion/internal/filewire"
 )
 
 // extension is one of OpenSSH's, as its PROTOCOL file describes it. serve appends the answer.
@@ -32,14 +33,21 @@ func extensions() []extension {
 	}
 }
 
+// private are those that no client is told of.
+func private() []extension {
+	return []extension{{filewire.Get, "", (*server).get}, {filewire.Took, "", (*server).took}, {filewire.Put, "", (*server).put}}
+}
+
 func (s *server) extended(id uint32, r *reader, b []byte) ([]byte, error) {
 	name := r.string()
 	if r.err != nil {
 		return b, r.err
 	}
-	for _, e := range extensions() {
-		if e.name == name {
-			return e.serve(s, id, r, b)
+	for _, list := range [][]extension{extensions(), private()} {
+		for _, e := range list {
+			if e.name == name {
+				return e.serve(s, id, r, b)
+			}
 		}
 	}
 	return b, errUnsupported
@@ -89,7 +97,7 @@ func (s *server) statvfs(id uint32, r *reader, b []byte) ([]byte, error) {
 }
 
 func (s *server) fstatvfs(id uint32, r *reader, b []byte) ([]byte, error) {
-	_, h := s.lookup(r.bytes())
+	h := s.handle(r)
 	if r.err != nil {
 		return b, r.err
 	}

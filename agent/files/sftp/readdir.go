@@ -35,7 +35,7 @@ func (s *server) openDir(id uint32, r *reader, b []byte) ([]byte, error) {
 }
 
 func (s *server) readDir(id uint32, r *reader, b []byte) ([]byte, error) {
-	_, h := s.lookup(r.bytes())
+	h := s.handle(r)
 	switch {
 	case r.err != nil:
 		return b, r.err

@@ -24,14 +24,30 @@ var (
 
 // handle is an open file or directory.
 type handle struct {
-	file *access.File
-	dir  *listing
+	file   *access.File
+	dir    *listing
+	failed error // what was promised of it was not kept: all that comes with it fails
+}
+
+func (h *handle) close() error {
+	var err error
+	switch {
+	case h.file != nil:
+		err = h.file.Close()
+	case h.dir != nil:
+		err = h.dir.f.Close()
+	}
+	if h.failed != nil {
+		return h.failed
+	}
+	return err
 }
 
 func (h *handle) abandon(reason string) {
-	if h.file != nil {
+	switch {
+	case h.file != nil:
 		h.file.Abandon(reason)
-	} else {
+	case h.dir != nil:
 		_ = h.dir.f.Close()
 	}
 }
@@ -181,9 +197,18 @@ func (s *server) lookup(key []byte) (uint64, *handle) {
 	return n, s.handles[n]
 }
 
+// handle reads one that is open. Of one that failed the request is not looked at further.
+func (s *server) handle(r *reader) *handle {
+	_, h := s.lookup(r.bytes())
+	if h != nil && h.failed != nil && r.err == nil {
+		r.err = h.failed
+	}
+	return h
+}
+
 // file reads a handle that must be a file's.
 func (s *server) file(r *reader) *access.File {
-	if _, h := s.lookup(r.bytes()); h != nil {
+	if h := s.handle(r); h != nil {
 		return h.file
 	}
 	return nil
@@ -204,28 +229,30 @@ func (s *server) close(key []byte) error {
 		return errHandle
 	}
 	delete(s.handles, n)
-	if h.file != nil {
-		return h.file.Close()
-	}
-	return h.dir.f.Close()
+	return h.close()
 }
 
 func (s *server) open(id uint32, r *reader, b []byte) ([]byte, error) {
-	p, flags, a := r.string(), r.u32(), r.attributes()
-	if r.err != nil {
-		return b, r.err
-	}
-	if len(s.handles) >= maxHandles {
-		return b, errHandles
-	}
-	f, err := s.files.Open(p, access.Mode{
-		Read: flags&openRead != 0, Write: flags&(openWrite|openAppend) != 0, Append: flags&openAppend != 0, Create: flags&openCreate != 0,
-		Truncate: flags&openTrunc != 0, Exclusive: flags&openExcl != 0, Perm: perm(a, 0o666),
-	})
+	f, err := s.openFile(r)
 	if err != nil {
 		return b, err
 	}
 	return s.add(b, id, &handle{file: f}), nil
+}
+
+// openFile opens what the rest of an open request says.
+func (s *server) openFile(r *reader) (*access.File, error) {
+	p, flags, a := r.string(), r.u32(), r.attributes()
+	if r.err != nil {
+		return nil, r.err
+	}
+	if len(s.handles) >= maxHandles {
+		return nil, errHandles
+	}
+	return s.files.Open(p, access.Mode{
+		Read: flags&openRead != 0, Write: flags&(openWrite|openAppend) != 0, Append: flags&openAppend != 0, Create: flags&openCreate != 0,
+		Truncate: flags&openTrunc != 0, Exclusive: flags&openExcl != 0, Perm: perm(a, 0o666),
+	})
 }
 
 // readFile reads straight into the answer.
@@ -270,6 +297,8 @@ func (s *server) stat(kind byte, id uint32, r *reader, b []byte) ([]byte, error)
 		switch {
 		case h == nil:
 			err = errHandle
+		case h.failed != nil:
+			err = h.failed
 		case h.file != nil:
 			st, err = h.file.Stat()
 		default:
