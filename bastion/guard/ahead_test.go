@@ -76,7 +76,7 @@ func TestTypedAheadShowsAndIsKnown(t *testing.T) {
 				w.commandsAre(want...)
 				for _, e := range w.recorded() {
 					if !e.Command.Sure {
-						t.Errorf("not sure of %q", e.Command.Line)
+						t.Errorf("not sure of %q", e.Line)
 					}
 				}
 			})

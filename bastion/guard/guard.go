@@ -152,6 +152,7 @@ type Guard struct {
 
 	// Run's own.
 	typed     bool   // text was forwarded since the last submit key
+	burst     bool   // more keys had come when that was released
 	completes bool   // a completion was asked for since
 	alone     bool   // and nobody else could write to the terminal each time
 	previous  byte   // the newest forwarded key

@@ -28,7 +28,8 @@ const (
 	settleTime  = 1500 * time.Millisecond // output that does not end
 	busyTime    = 5 * time.Second         // a shell at work on the keys
 	lookTime    = 100 * time.Millisecond  // for which the node's word on a screen that looks like a program's counts
-	quickTime   = 100 * time.Millisecond  // a command that keys wait for, where the node tells nothing
+	quickTime   = 100 * time.Millisecond  // a command that keys wait for
+	burstTime   = 500 * time.Millisecond  // and one that they came together with, where the node tells who reads
 	readyTime   = 60 * time.Millisecond   // for a line editor to take the terminal, where the node tells nothing
 	editorTime  = 300 * time.Millisecond  // and where it tells
 	promptTime  = 120 * time.Millisecond  // without output, where a prompt is missing yet
@@ -355,6 +356,7 @@ func (g *Guard) release(mark int) error {
 	}
 	key := g.queue[0]
 	g.consume(1)
+	g.burst = len(g.queue) > 0
 	g.mu.Unlock()
 	g.noteKey(key)
 	g.typed, g.completes, g.coded = false, false, false

@@ -202,7 +202,7 @@ func (g *Guard) settled(ctx context.Context) error {
 		g.ran = time.Time{}
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		if waits && g.interrupts == mark && began != g.began && !g.watch.stopped {
+		if (waits || g.submitted != "") && g.interrupts == mark && began != g.began && !g.watch.stopped {
 			g.tracker.Concluded(g.submitted)
 			return
 		}
@@ -211,6 +211,9 @@ func (g *Guard) settled(ctx context.Context) error {
 	g.mu.Lock()
 	hooked, limit := g.hook.state == running && !g.hook.more || g.hook.state == starting, quickTime
 	g.mu.Unlock()
+	if g.burst && g.o.Terminal != nil {
+		limit = burstTime
+	}
 	if began.Equal(g.began) || g.begins {
 		limit = startTime // a first prompt
 	}
