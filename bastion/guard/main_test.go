@@ -10,7 +10,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	atonce.Set(10)
+	atonce.Set(6)
 	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP} {
 		if signal.Ignored(s) { // as in a job in the background: dash would ignore it for ever, and nothing would clear its line
 			signal.Notify(make(chan os.Signal, 1), s)

@@ -57,7 +57,7 @@ func (g *Guard) watchPrompt() {
 		return
 	}
 	now, begun := g.tracker.Editing()
-	stale := now && begun == w.let && !w.stopped && time.Since(w.letAt) < takenTime // its prompt is on its way
+	stale := now && begun == w.let && !w.stopped && time.Since(w.letAt) < workTime // its prompt is on its way
 	if st.Canonical || st.Busybox || !st.Reading || st.Unread > 0 || st.Unsure || !st.Own && !st.Shell || st.Own && due || stale || g.tracker.Screen().Alt() {
 		return
 	}
