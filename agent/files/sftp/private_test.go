@@ -44,22 +44,9 @@ func TestGet(t *testing.T) {
 		{"outside", all, [][]byte{get(1, "../out", 1)}, "2", ""},
 		{"without flags", all, [][]byte{packet(200, 1, filewire.Get, 9, "f")}, "5", ""},
 	} {
-		var events []string
-		files, _ := folderUnder(t, x.rules, func(e filewire.Event) {
-			text := e.Type
-			if e.Bytes != nil {
-				text += fmt.Sprint(" ", *e.Bytes)
-			}
-			if e.Type != filewire.Open && e.Type != filewire.Notice {
-				events = append(events, text+" "+e.Outcome)
-			}
-		})
-		list, err := serve(t, files, session(x.packets...))
-		if err != nil {
-			t.Errorf("%s: %v", x.what, err)
-		}
-		if got, told := brief(t, list[1:]), strings.Join(events, ", "); got != x.answers || told != x.event {
-			t.Errorf("%s: answers %q, want %q; events %q, want %q", x.what, got, x.answers, told, x.event)
+		answers, events, _ := played(t, x.rules, x.packets)
+		if answers != x.answers || events != x.event {
+			t.Errorf("%s: answers %q, want %q; events %q, want %q", x.what, answers, x.answers, events, x.event)
 		}
 	}
 }
@@ -100,22 +87,9 @@ func TestPut(t *testing.T) {
 		{"half an open", all, [][]byte{packet(200, 1, filewire.Put, uint64(0), "new", "text")}, "5", "", "-"},
 		{"half of what is set", all, [][]byte{put(1, 0, "new", 0x1a, "text", sized[:8])}, "5", "", "-"},
 	} {
-		var events []string
-		files, base := folderUnder(t, x.rules, func(e filewire.Event) {
-			text := e.Type
-			if e.Bytes != nil {
-				text += fmt.Sprint(" ", *e.Bytes)
-			}
-			if e.Type != filewire.Open && e.Type != filewire.Notice {
-				events = append(events, text+" "+e.Outcome)
-			}
-		})
-		list, err := serve(t, files, session(x.packets...))
-		if err != nil {
-			t.Errorf("%s: %v", x.what, err)
-		}
-		if got, told := brief(t, list[1:]), strings.Join(events, ", "); got != x.answers || told != x.event {
-			t.Errorf("%s: answers %q, want %q; events %q, want %q", x.what, got, x.answers, told, x.event)
+		answers, events, base := played(t, x.rules, x.packets)
+		if answers != x.answers || events != x.event {
+			t.Errorf("%s: answers %q, want %q; events %q, want %q", x.what, answers, x.answers, events, x.event)
 		}
 		b, err := os.ReadFile(base + "/in/new")
 		if err != nil {
@@ -125,6 +99,26 @@ func TestPut(t *testing.T) {
 			t.Errorf("%s: the file has %q, want %q; outside is %q, %v", x.what, b, x.file, secret, err)
 		}
 	}
+}
+
+// played serves packets, and tells of the answers, of what was told of files, and where those are.
+func played(t *testing.T, rules filewire.Rules, packets [][]byte) (answers, told, base string) {
+	t.Helper()
+	var events []string
+	files, base := folderUnder(t, rules, func(e filewire.Event) {
+		text := e.Type
+		if e.Bytes != nil {
+			text += fmt.Sprint(" ", *e.Bytes)
+		}
+		if e.Type != filewire.Open && e.Type != filewire.Notice {
+			events = append(events, text+" "+e.Outcome)
+		}
+	})
+	list, err := serve(t, files, session(packets...))
+	if err != nil {
+		t.Error(err)
+	}
+	return brief(t, list[1:]), strings.Join(events, ", "), base
 }
 
 // brief names answers.
