@@ -19,6 +19,7 @@ import (
 	"github.com/podbastion/podbastion/agent/files/confine"
 	"github.com/podbastion/podbastion/agent/runtime"
 	"github.com/podbastion/podbastion/agent/runtime/proc"
+	"github.com/podbastion/podbastion/internal/direct"
 )
 
 const (
@@ -79,29 +80,21 @@ func (c *Confined) Serve(ctx context.Context, ct runtime.Container, s Session) e
 	if err != nil {
 		return err
 	}
-	in, out, events, err := pipes()
+	helper, err := launch(cmd)
 	if err != nil {
 		return fmt.Errorf("files: %w", err)
 	}
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = in.r, out.w, events.w
-	err = cmd.Start()
-	for _, f := range []*os.File{in.r, out.w, events.w} {
-		_ = f.Close()
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("files: %w", err), in.w.Close(), out.r.Close(), events.r.Close())
-	}
-	return c.attend(ctx, cmd.Process, cmd.Wait, container, s, in.w, out.r, events.r)
+	return c.attend(ctx, cmd.Process, cmd.Wait, container, s, helper)
 }
 
 // attend copies between a helper and its session until the helper has ended and all it had to say is passed on.
-func (c *Confined) attend(ctx context.Context, helper *os.Process, wait func() error, container *proc.Handle, s Session, in, out, events *os.File) error {
+func (c *Confined) attend(ctx context.Context, helper *os.Process, wait func() error, container *proc.Handle, s Session, its streams) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	ended := make(chan struct{})
 	defer context.AfterFunc(ctx, func() {
 		_ = helper.Signal(unix.SIGTERM) // it stops, and tells what became of what is open
-		_ = in.Close()
+		_ = its.in.Close()
 		select {
 		case <-ended:
 		case <-time.After(c.grace):
@@ -113,12 +106,12 @@ func (c *Confined) attend(ctx context.Context, helper *os.Process, wait func() e
 		cancel(ErrContainerEnded)
 	}()
 	go func() { // ends with s.In, or when the helper no longer reads
-		_, _ = s.In.WriteTo(in)
-		_ = in.Close()
+		_, _ = s.In.WriteTo(direct.New(its.in))
+		_ = its.in.Close()
 	}()
 	var copies sync.WaitGroup
 	copies.Go(func() {
-		_, err := io.CopyBuffer(during{ctx, s.Out}, struct{ io.Reader }{out}, make([]byte, copySize))
+		_, err := io.CopyBuffer(during{ctx, s.Out}, struct{ io.Reader }{direct.New(its.out)}, make([]byte, copySize))
 		if err != nil {
 			cancel(fmt.Errorf("files: the client's side is gone: %w", err))
 		}
@@ -127,20 +120,20 @@ func (c *Confined) attend(ctx context.Context, helper *os.Process, wait func() e
 		select {
 		case <-ended:
 		case <-ctx.Done():
-			_, _ = io.Copy(io.Discard, out) // what nobody waits for must not keep it from telling
+			_, _ = io.Copy(io.Discard, its.out) // what nobody waits for must not keep it from telling
 		}
 	})
 	copies.Go(func() {
-		if err := c.relay(s.Events, events); err != nil {
+		if err := c.relay(s.Events, its.events); err != nil {
 			cancel(err)
 			_ = helper.Kill() // at once: nothing is done that is not told of
-			_, _ = io.Copy(io.Discard, events)
+			_, _ = io.Copy(io.Discard, its.events)
 		}
 	})
 	err := wait()
 	close(ended)
 	copies.Wait()
-	for _, f := range []*os.File{in, out, events} {
+	for _, f := range []io.Closer{its.in, its.out, its.events} {
 		_ = f.Close()
 	}
 	if cause := context.Cause(ctx); cause != nil {
@@ -217,36 +210,38 @@ func (c *Confined) lines(w io.Writer, p []byte, end bool) ([]byte, error) {
 	return p, lost
 }
 
-// pipe is one with both ends.
-type pipe struct{ r, w *os.File }
+// streams are this side's ends of a helper's.
+type streams struct {
+	in, out *os.File
+	events  io.ReadCloser
+}
 
-func pipes() (in, out, events pipe, err error) {
-	all := []*pipe{&in, &out, &events}
-	for i, p := range all {
-		open := os.Pipe
-		if p == &events {
-			open = quietPipe
-		}
-		if p.r, p.w, err = open(); err != nil {
-			for _, made := range all[:i] {
-				err = errors.Join(err, made.r.Close(), made.w.Close())
-			}
-			return in, out, events, err
-		}
+// launch starts a helper with streams of its own.
+func launch(cmd *exec.Cmd) (streams, error) {
+	stdin, in, err := os.Pipe()
+	if err != nil {
+		return streams{}, err
 	}
-	for _, p := range all[:2] {
-		if raw, err := p.w.SyscallConn(); err == nil {
+	out, stdout, err := os.Pipe()
+	if err != nil {
+		return streams{}, errors.Join(err, stdin.Close(), in.Close())
+	}
+	events, stderr, err := direct.Pipe()
+	if err != nil {
+		return streams{}, errors.Join(err, stdin.Close(), in.Close(), out.Close(), stdout.Close())
+	}
+	for _, w := range []*os.File{in, stdout} {
+		if raw, err := w.SyscallConn(); err == nil {
 			_ = raw.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, pipeSize) }) // faster, no more
 		}
 	}
-	return in, out, events, nil
-}
-
-// quietPipe is one that nothing of the runtime looks at: what is written wakes only who reads at that moment.
-func quietPipe() (r, w *os.File, err error) {
-	var fds [2]int
-	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
-		return nil, nil, err
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr
+	err = cmd.Start()
+	for _, f := range []*os.File{stdin, stdout, stderr} {
+		_ = f.Close()
 	}
-	return os.NewFile(uintptr(fds[0]), "events"), os.NewFile(uintptr(fds[1]), "events"), nil // #nosec G115 -- descriptors
+	if err != nil {
+		return streams{}, errors.Join(err, in.Close(), out.Close(), events.Close())
+	}
+	return streams{in, out, events}, nil
 }

@@ -114,22 +114,15 @@ func attended(ctx context.Context, t *testing.T, script string, grace time.Durat
 	if err != nil {
 		t.Fatal(err)
 	}
-	in, outPipe, evPipe, err := pipes()
+	cmd := exec.Command("sh", "-c", script)
+	helper, err := launch(cmd)
 	if err != nil {
 		t.Fatal(err)
-	}
-	cmd := exec.Command("sh", "-c", script)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = in.r, outPipe.w, evPipe.w
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range []*os.File{in.r, outPipe.w, evPipe.w} {
-		_ = f.Close()
 	}
 	client, clientEnd := io.Pipe()
 	defer func() { _ = clientEnd.Close(); container.Close() }()
 	c := &Confined{log: log, grace: grace}
-	return c.attend(ctx, cmd.Process, cmd.Wait, container, Session{In: reading{client}, Out: out, Events: events}, in.w, outPipe.r, evPipe.r)
+	return c.attend(ctx, cmd.Process, cmd.Wait, container, Session{In: reading{client}, Out: out, Events: events}, helper)
 }
 
 // writerFunc is a writer.

@@ -1,9 +1,12 @@
 package tcp
 
 import (
+	"io"
 	"net"
 	"sync"
 	"syscall"
+
+	"github.com/podbastion/podbastion/internal/direct"
 )
 
 const (
@@ -20,18 +23,27 @@ var blocks = sync.Pool{New: func() any { b := make([]byte, bulkSize); return &b 
 // Like any connection it is read by one goroutine at a time.
 type Bulk struct {
 	net.Conn
+	in  io.Reader // the connection's
+	out io.Writer
 
 	busy        bool
 	block       *[]byte // borrowed while busy
 	first, last int     // of what block holds and nobody has read
 
-	mu    sync.Mutex // guards all below, and held while writing
-	whole bool
-	out   []byte
+	mu     sync.Mutex // guards all below, and held while writing
+	whole  bool
+	joined []byte
 }
 
 // NewBulk wraps a connection.
-func NewBulk(c net.Conn) *Bulk { return &Bulk{Conn: c} }
+func NewBulk(c net.Conn) *Bulk {
+	b := &Bulk{Conn: c, in: c, out: c}
+	if c, ok := c.(*net.TCPConn); ok {
+		s := direct.New(c)
+		b.in, b.out = s, s
+	}
+	return b
+}
 
 // Read implements net.Conn.
 func (b *Bulk) Read(p []byte) (int, error) {
@@ -39,14 +51,14 @@ func (b *Bulk) Read(p []byte) (int, error) {
 		return b.take(p), nil
 	}
 	if !b.busy || len(p) >= bulkSize {
-		n, err := b.Conn.Read(p)
+		n, err := b.in.Read(p)
 		b.busy = n >= busyRead
 		return n, err
 	}
 	if b.block == nil {
 		b.block = blocks.Get().(*[]byte)
 	}
-	n, err := b.Conn.Read(*b.block)
+	n, err := b.in.Read(*b.block)
 	b.first, b.last, b.busy = 0, n, n >= busyRead
 	return b.take(p), err
 }
@@ -67,9 +79,9 @@ func (b *Bulk) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.whole {
-		return b.Conn.Write(p)
+		return b.out.Write(p)
 	}
-	b.out = append(b.out, p...)
+	b.joined = append(b.joined, p...)
 	return len(p), nil
 }
 
@@ -82,15 +94,15 @@ func (b *Bulk) Whole(write func() error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.whole = false
-	out := b.out
-	b.out = out[:0]
+	out := b.joined
+	b.joined = out[:0]
 	if len(out) > 0 {
-		if _, writeErr := b.Conn.Write(out); writeErr != nil {
+		if _, writeErr := b.out.Write(out); writeErr != nil {
 			return writeErr
 		}
 	}
 	if len(out) < busyRead {
-		b.out = nil // a quiet connection holds nothing
+		b.joined = nil // a quiet connection holds nothing
 	}
 	return err
 }
