@@ -216,7 +216,9 @@ func (e *executor) run(ctx context.Context, p runtime.Process, in io.Reader, out
 	if resize != nil {
 		go func() { // the channel is closed with the connection
 			for size := range resize {
-				_ = p.Resize(tty.Size{Cols: size.Width, Rows: size.Height})
+				if err := p.Resize(tty.Size{Cols: size.Width, Rows: size.Height}); err != nil {
+					e.server.o.Log.WithError(err).WithField("session", e.grant.Session).Info("a terminal has not got its new size")
+				}
 			}
 		}()
 	}
