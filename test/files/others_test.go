@@ -112,17 +112,17 @@ func (w *world) sshfsOptions() []string {
 func TestSSHFS(t *testing.T) {
 	t.Parallel()
 	w := started(t)
-	src := w.tree(t, "src", 100)
-	must(t, os.Remove(src+"/odd/link")) // some kernels of virtual machines cannot read links over FUSE, whoever serves
 	for _, pod := range []string{"bash", "static"} {
 		t.Run(pod, func(t *testing.T) {
-			at := w.path("mnt-" + pod)
+			src, at := w.tree(t, "src-"+pod, 100), w.path("mnt-"+pod)
 			must(t, os.Mkdir(at, 0o755))
 			w.ok(t, "", "sshfs", append(w.sshfsOptions(), "alice+"+pod+"@127.0.0.1:/", at)...)
 			defer func() { w.ok(t, "", "fusermount3", "-u", at) }()
 			w.ok(t, "", "cp", "-a", src, at+"/t")
+			alike(t, "sshfs, looked at from inside", src, w.inside(t, pod, "/t"), keeps{links: true, modes: true, times: true})
+			must(t, os.Remove(at+"/t/odd/link")) // some kernels of virtual machines cannot read links over FUSE, whoever serves
+			must(t, os.Remove(src+"/odd/link"))
 			same(t, "sshfs", at+"/t", src)
-			same(t, "sshfs, looked at from inside", w.fetch(t, pod, "/t", "fetched"), src)
 			w.ok(t, "", "sh", "-ec", "cd "+at+`; echo a > x; echo b >> x; [ "$(cat x)" = "a
 b" ]; mv x y; mv y t/empty; ln -s t/empty l; truncate -s 100M s; dd if=/dev/urandom of=s bs=1M count=3 seek=40 conv=notrunc,fsync 2>/dev/null; ln t/script hard; df . >/dev/null; rm -r t s hard`)
 			if got := w.ok(t, "", "docker", "-H", w.host, "cp", w.pods[pod]+":/l", w.path("l-"+pod)); got != "" {
@@ -144,6 +144,8 @@ func TestRsync(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.pod(t, "tools", "podbastion/ansible:test")
+	w.pod(t, "readonly", "podbastion/ansible:test", "--read-only", "--tmpfs", "/tmp")
+	w.pod(t, "user", "podbastion/ansible:test", "--user", "1000:1000")
 	w.pod(t, "ash", "podbastion/ash:test")
 	w.pod(t, "static", "podbastion/static:test")
 	w.serve(t)
@@ -159,6 +161,19 @@ func TestRsync(t *testing.T) {
 	alike(t, "rsync up", src, w.inside(t, "tools", "/r"), all)
 	ok("-a", "alice+tools@127.0.0.1:/r/", w.path("r"))
 	alike(t, "rsync down", src, w.path("r"), all)
+	for _, pod := range []string{"readonly", "user"} {
+		far := "alice+" + pod + "@127.0.0.1:/tmp/r/"
+		ok("-a", src+"/d00", src+"/odd", src+"/empty", far)
+		must(t, os.Mkdir(w.path("r-"+pod), 0o755))
+		ok("-a", far, w.path("r-"+pod))
+		for _, part := range []string{"/d00", "/odd"} {
+			alike(t, "rsync up to "+pod, src+part, w.inside(t, pod, "/tmp/r"+part), all)
+			alike(t, "rsync down from "+pod, src+part, w.path("r-"+pod)+part, all)
+		}
+	}
+	if out, code := w.rsync(t, "-a", src+"/d00", "alice+readonly@127.0.0.1:/r"); code == 0 || !strings.Contains(out, "Read-only file system") {
+		t.Errorf("rsync to a read-only root: %d %s", code, out)
+	}
 	must(t, os.Remove(src+"/big"))
 	ok("-a", "--delete", src+"/", "alice+tools@127.0.0.1:/r")
 	alike(t, "rsync --delete", src, w.inside(t, "tools", "/r"), all)

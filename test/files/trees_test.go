@@ -82,7 +82,6 @@ func alike(t testing.TB, what, want, got string, k keeps) {
 type transport struct {
 	name     string
 	keeps    keeps
-	fewer    int      // files, where every one is a session of its own
 	below    bool     // a copy of src becomes a directory of dir and of dest, with src's name
 	cannot   []string // odd names that this client cannot carry, whoever serves; see oddNames
 	up, down func(t *testing.T, pod, src, dir, dest string)
@@ -110,7 +109,7 @@ func TestTrees(t *testing.T) {
 			t.Parallel()
 			for _, p := range places {
 				name := c.name + "-" + p.pod
-				src := w.tree(t, "src-"+name, max(p.files-c.fewer, 10), c.cannot...)
+				src := w.tree(t, "src-"+name, p.files, c.cannot...)
 				dir, dest := p.dir+"/"+c.name, w.path("dest-"+name)
 				below := ""
 				if c.below {
@@ -180,7 +179,7 @@ func (w *world) transports(t *testing.T) []transport {
 		{name: "psftp", cannot: []string{newline, backslash},
 			up:   func(t *testing.T, pod, src, dir, _ string) { psftp(t, pod, "put -r "+src+" "+dir+"\n") },
 			down: func(t *testing.T, pod, _, dir, dest string) { psftp(t, pod, "get -r "+dir+" "+dest+"\n") }},
-		{name: "sshfs", keeps: all, cannot: []string{link}, // some kernels of virtual machines cannot read links over FUSE
+		{name: "sshfs", keeps: all, cannot: []string{link}, // TestSSHFS has one
 			up: func(t *testing.T, pod, src, dir, dest string) {
 				w.mounted(t, pod, dest+"-mnt", func(at string) { w.ok(t, "", "cp", "-r", "--preserve=mode,timestamps", src, at+dir) })
 			},
@@ -197,7 +196,7 @@ func (w *world) transports(t *testing.T) []transport {
 		{name: "curl-sftp",
 			up:   func(t *testing.T, pod, src, dir, dest string) { w.curl(t, "sftp", pod, src, dir, dest, true) },
 			down: func(t *testing.T, pod, src, dir, dest string) { w.curl(t, "sftp", pod, src, dir, dest, false) }},
-		{name: "curl-scp", fewer: 900, cannot: []string{newline, tab, long},
+		{name: "curl-scp", cannot: []string{newline, tab, long},
 			up:   func(t *testing.T, pod, src, dir, dest string) { w.curl(t, "scp", pod, src, dir, dest, true) },
 			down: func(t *testing.T, pod, src, dir, dest string) { w.curl(t, "scp", pod, src, dir, dest, false) }},
 		{name: "paramiko", keeps: attributes, cannot: []string{invalid},
