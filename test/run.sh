@@ -12,15 +12,22 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 [ $# -gt 0 ] || set -- ./...
 
+# What Debian's packages bring is what is tested, not a wrapper of the same name that stands before it in a developer's PATH.
+export PATH=$(dirname "$(command -v go)"):/usr/sbin:/usr/bin:/sbin:/bin:$PATH
+
 test/real/real.sh packages
 export PODBASTION_REAL=${PODBASTION_REAL:-/tmp/podbastion-real-$$}
-[ -n "${PODBASTION_REAL_KEEP:-}" ] || trap 'test/real/real.sh down' EXIT
+home=$(mktemp -d)
+trap 'rm -rf "$home"; [ -n "${PODBASTION_REAL_KEEP:-}" ] || test/real/real.sh down' EXIT
 parts=$(test/real/real.sh up) # apart, so that a part that does not start ends the run
 eval "$parts"
 
 make build
 export PODBASTION_BIN=$PWD/bin
 go vet -tags real ./... # which leaves no file out
+# Shells and programs that the tests start read no start files of whoever runs the tests.
+for name in GOCACHE GOMODCACHE GOPATH GOENV; do export "$name=$(go env "$name")"; done
+export HOME=$home
 module=github.com/podbastion/podbastion
 alone=$module/test/e2e
 long=$(printf '%s\n' "$module"/{test/files,bastion/guard,bastion,bastion/bridge})
