@@ -9,6 +9,7 @@ LINT := $(CACHE)/bin/golangci-lint-$(shell sha256sum internal/tools/go.sum | cut
 .PHONY: build demo check lint test bench fuzz corpus vuln clean
 
 build: ## static bin/bastion, bin/agent and bin/bastionctl
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o agent/files/built/ ./agent/files/helper
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
 demo: build ## a bastion with three pretend pods; prints the ssh line to paste
@@ -43,7 +44,7 @@ vuln: ## asks the vulnerability database, where it can be reached
 	go run -modfile=internal/tools/go.mod golang.org/x/vuln/cmd/govulncheck ./...
 
 clean:
-	rm -rf bin
+	rm -rf bin agent/files/built/helper
 
 live: ## what is too long for every run: the guard where no node tells, in more shells, and every Ansible module in every setting
 	go test -tags 'real live' -timeout 20m -run TestForbiddenNeverRunsUnseen ./bastion/guard

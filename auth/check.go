@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/podbastion/podbastion/auth/glob"
 )
 
 // WriteReport writes what a document says in a form for people, and what in it is allowed but unwise.
@@ -65,8 +67,8 @@ func (d *Document) Warnings() []string {
 }
 
 func (t TargetRule) reachesAll() bool {
-	for _, list := range [][]Glob{t.Clusters, t.Namespaces, t.Pods} {
-		if len(list) > 0 && !list[0].any {
+	for _, list := range [][]glob.Name{t.Clusters, t.Namespaces, t.Pods} {
+		if len(list) > 0 && !list[0].Any() {
 			return false
 		}
 	}

@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/crypto/ssh"
 	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/podbastion/podbastion/auth/glob"
 )
 
 // Document is a roles document that loaded without error. It never changes.
@@ -87,14 +89,14 @@ type Role struct {
 	Limits    Limits
 	Forward   Forward
 	Recording Recording
-	Env       []Glob // names of variables that a client may set
+	Env       []glob.Name // names of variables that a client may set
 	Commands  Commands
 	Files     Files
 }
 
 // TargetRule selects pods and containers: all that is set must match. An empty list matches everything.
 type TargetRule struct {
-	Clusters, Namespaces, Pods, Containers []Glob
+	Clusters, Namespaces, Pods, Containers []glob.Name
 	Selector                               labels.Selector // never nil
 }
 
@@ -160,10 +162,10 @@ type Commands struct {
 type Rule struct {
 	ID             string
 	Action         Action
-	Programs       []Glob     // of the name, or of the absolute path when it holds a slash
-	Arguments      []Argument // of single arguments
-	Flags          []string   // as written: -r, -rf, --recursive
-	Paths          []PathGlob
+	Programs       []glob.Name // of the name, or of the absolute path when it holds a slash
+	Arguments      []Argument  // of single arguments
+	Flags          []string    // as written: -r, -rf, --recursive
+	Paths          []glob.Path
 	FileLargerThan int64          // bytes; negative: not a condition
 	Regex          *regexp.Regexp // of the command line; nil: not a condition. Anchored by the loader unless the rule says otherwise
 	Message        string
@@ -172,7 +174,7 @@ type Rule struct {
 
 // Argument is a pattern for one argument: a glob or a regular expression, which matches the whole of it.
 type Argument struct {
-	glob  Glob
+	glob  glob.Name
 	regex *regexp.Regexp
 }
 
@@ -189,7 +191,7 @@ func (a Argument) Match(s string) bool {
 	if a.regex != nil {
 		return a.regex.MatchString(s)
 	}
-	return a.glob.matchAny(s)
+	return a.glob.MatchText(s)
 }
 
 // Files is a role's file policy. An empty list permits nothing of that kind.
@@ -199,13 +201,13 @@ type Files struct {
 
 // FileRule permits an operation on the paths, up to MaxSize bytes; negative is no limit.
 type FileRule struct {
-	Paths   []PathGlob
+	Paths   []glob.Path
 	MaxSize int64
 }
 
 // Match says whether one of the rule's globs matches the cleaned, absolute path.
 func (r FileRule) Match(p string) bool {
-	return slices.ContainsFunc(r.Paths, func(g PathGlob) bool { return g.Match(p) })
+	return slices.ContainsFunc(r.Paths, func(g glob.Path) bool { return g.Match(p) })
 }
 
 // Resource is what somebody wants to reach.
@@ -284,8 +286,8 @@ func (t TargetRule) Matches(r Resource) bool {
 		matchList(t.Containers, r.Container) && t.Selector.Matches(labels.Set(r.Labels))
 }
 
-func matchList(globs []Glob, s string) bool {
-	return len(globs) == 0 || slices.ContainsFunc(globs, func(g Glob) bool { return g.Match(s) })
+func matchList(globs []glob.Name, s string) bool {
+	return len(globs) == 0 || slices.ContainsFunc(globs, func(g glob.Name) bool { return g.Match(s) })
 }
 
 // loaderVariables make a program or a shell run code or look up programs elsewhere before it reads its first command:
@@ -306,7 +308,7 @@ func (r *Role) PermitsEnv(name string) bool {
 			return false
 		}
 	}
-	return slices.ContainsFunc(r.Env, func(g Glob) bool { return g.Match(name) })
+	return slices.ContainsFunc(r.Env, func(g glob.Name) bool { return g.Match(name) })
 }
 
 // AddressList is a list of addresses and networks, each possibly refused with a leading "!", as in the from= option.

@@ -10,6 +10,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/podbastion/podbastion/auth/glob"
 )
 
 // defaultEnv is what a client may set when a role does not say.
@@ -55,12 +57,12 @@ func (l *loader) role(name string, n *yaml.Node) *Role {
 	switch e := m["env"]; {
 	case e == nil:
 		for _, p := range defaultEnv {
-			g, _ := ParseGlob(p)
+			g, _ := glob.ParseName(p)
 			r.Env = append(r.Env, g)
 		}
 	case e.Kind == yaml.SequenceNode && len(e.Content) == 0: // none at all
 	default:
-		r.Env = each(l, e, "env"+of, ParseGlob)
+		r.Env = each(l, e, "env"+of, glob.ParseName)
 	}
 	return r
 }
@@ -75,8 +77,8 @@ func (l *loader) target(n *yaml.Node, of string) TargetRule {
 	if n.Kind == yaml.MappingNode && len(n.Content) == 0 {
 		l.errorf(n, `a target%s is empty: to mean everything say {namespaces: ["*"]}`, of)
 	}
-	for key, list := range map[string]*[]Glob{"clusters": &t.Clusters, "namespaces": &t.Namespaces, "pods": &t.Pods, "containers": &t.Containers} {
-		*list = each(l, m[key], key+of, ParseGlob)
+	for key, list := range map[string]*[]glob.Name{"clusters": &t.Clusters, "namespaces": &t.Namespaces, "pods": &t.Pods, "containers": &t.Containers} {
+		*list = each(l, m[key], key+of, glob.ParseName)
 	}
 	if s, ok := m["selector"]; ok {
 		if text, ok := l.text(s, "selector"+of); ok {
@@ -195,7 +197,7 @@ func (l *loader) rule(n *yaml.Node, of string) Rule {
 		}
 		return s, nil
 	})
-	r.Paths = each(l, m["paths"], "paths"+of, ParsePathGlob)
+	r.Paths = each(l, m["paths"], "paths"+of, glob.ParsePath)
 	r.FileLargerThan = l.size(m["fileLargerThan"], "fileLargerThan"+of)
 	r.Regex = l.ruleRegex(m, of)
 	r.Message = l.optional(m["message"], "message"+of, "")
@@ -210,14 +212,14 @@ func (l *loader) rule(n *yaml.Node, of string) Rule {
 
 func isControl(r rune) bool { return r < ' ' || r >= 0x7f && r < 0xa0 }
 
-func parseProgram(s string) (Glob, error) {
+func parseProgram(s string) (glob.Name, error) {
 	if strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c == 0x7f }) {
-		return Glob{}, errors.New("want a program's name or absolute path, without arguments")
+		return glob.Name{}, errors.New("want a program's name or absolute path, without arguments")
 	}
 	if strings.Contains(s, "/") && !strings.HasPrefix(s, "/") {
-		return Glob{}, errors.New("want a name without a slash, or an absolute path")
+		return glob.Name{}, errors.New("want a name without a slash, or an absolute path")
 	}
-	return ParseGlob(s)
+	return glob.ParseName(s)
 }
 
 func (l *loader) argument(n *yaml.Node, of string) Argument {
@@ -234,7 +236,7 @@ func (l *loader) argument(n *yaml.Node, of string) Argument {
 	if !ok {
 		return Argument{}
 	}
-	g, err := ParseGlob(s)
+	g, err := glob.ParseName(s)
 	if err != nil {
 		l.errorf(n, "%s: %s: %v", what, quoted(s), err)
 	}
@@ -265,8 +267,8 @@ func (l *loader) regex(n *yaml.Node, what string, anchored bool) *regexp.Regexp 
 	if !ok {
 		return nil
 	}
-	if s == "" || len(s) > maxPattern {
-		l.errorf(n, "%s has %d bytes: want 1 to %d", what, len(s), maxPattern)
+	if s == "" || len(s) > glob.MaxPattern {
+		l.errorf(n, "%s has %d bytes: want 1 to %d", what, len(s), glob.MaxPattern)
 		return nil
 	}
 	// Compiled alone first: an expression with a stray parenthesis must not break out of the anchors.
@@ -307,7 +309,7 @@ func (l *loader) fileRules(n *yaml.Node, what string, sized bool) []FileRule {
 	var out []FileRule
 	for _, item := range l.sequence(n, what) {
 		m := l.mapping(item, fmt.Sprintf("an item of %s", what), keys...)
-		r := FileRule{Paths: each(l, m["paths"], "paths of "+what, ParsePathGlob), MaxSize: l.size(m["maxSize"], "maxSize of "+what)}
+		r := FileRule{Paths: each(l, m["paths"], "paths of "+what, glob.ParsePath), MaxSize: l.size(m["maxSize"], "maxSize of "+what)}
 		if item.Kind == yaml.MappingNode && m["paths"] == nil {
 			l.errorf(item, `an item of %s has no "paths": want a list such as ["/tmp/**"]`, what)
 		}

@@ -22,6 +22,7 @@ import (
 	"github.com/podbastion/podbastion/audit"
 	auditlog "github.com/podbastion/podbastion/audit/log"
 	"github.com/podbastion/podbastion/auth"
+	"github.com/podbastion/podbastion/auth/glob"
 	"github.com/podbastion/podbastion/auth/grant"
 	"github.com/podbastion/podbastion/auth/throttle"
 	"github.com/podbastion/podbastion/auth/verify"
@@ -144,9 +145,9 @@ func grantKey(path string) (ed25519.PrivateKey, error) {
 }
 
 func (b *Bastion) serving() error {
-	env := make([]auth.Glob, 0, len(b.c.Sessions.Env))
+	env := make([]glob.Name, 0, len(b.c.Sessions.Env))
 	for _, pattern := range b.c.Sessions.Env {
-		g, err := auth.ParseGlob(pattern)
+		g, err := glob.ParseName(pattern)
 		if err != nil {
 			return fmt.Errorf("bastion: sessions.env: %q: %w", pattern, err)
 		}

@@ -3,6 +3,7 @@ package files
 import (
 	"bytes"
 	"context"
+	"embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/podbastion/podbastion/agent/facts"
 	"github.com/podbastion/podbastion/agent/files/confine"
+	"github.com/podbastion/podbastion/agent/files/serve"
 	"github.com/podbastion/podbastion/agent/runtime"
 	"github.com/podbastion/podbastion/agent/runtime/proc"
 	"github.com/podbastion/podbastion/internal/direct"
@@ -38,10 +40,23 @@ type Confined struct {
 	grace   time.Duration
 }
 
-// NewConfined makes one whose helpers are started from an executable whose main calls Main; empty is the running one.
-// It logs what helpers have to say that is no event.
+// Main is to be called first in a program that makes a Confined. It does a helper's work and ends the process, if the
+// process is a helper; otherwise it returns at once.
+func Main() { serve.Main() }
+
+// built holds the program of package helper when make built it before this one.
+//
+//go:embed all:built
+var built embed.FS
+
+// NewConfined makes one whose helpers are started from an executable whose main calls Main; empty is the one that
+// is held here, or the running one. It logs what helpers have to say that is no event.
 func NewConfined(log logrus.FieldLogger, program string) *Confined {
-	return &Confined{log: log, program: confine.NewProgram(program), grace: endGrace}
+	c := &Confined{log: log, program: confine.NewProgram(program), grace: endGrace}
+	if helper, err := built.ReadFile("built/helper"); err == nil && program == "" {
+		c.program = confine.Bytes(helper)
+	}
+	return c
 }
 
 // ErrContainerEnded means that the container ended before the session did.
@@ -75,7 +90,7 @@ func (c *Confined) Serve(ctx context.Context, ct runtime.Container, s Session) e
 		home = "" // not one that somebody chose: the working directory goes before it
 	}
 	cmd, err := c.program.Command(confine.Spec{
-		Process: process, UID: cred.UID, GID: cred.GID, Groups: cred.Groups, Args: []string{"podbastion", serveCommand, home, ct.WorkDir},
+		Process: process, UID: cred.UID, GID: cred.GID, Groups: cred.Groups, Args: []string{"podbastion", serve.Command, home, ct.WorkDir},
 	})
 	if err != nil {
 		return err

@@ -73,7 +73,7 @@ var buildHelper = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.Command("go", "build", "-o", dir+"/helper", "./testdata/helper")
+	cmd := exec.Command("go", "build", "-o", dir+"/helper", "./helper")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)

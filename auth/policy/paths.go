@@ -4,7 +4,7 @@ import (
 	"path"
 	"strings"
 
-	"github.com/podbastion/podbastion/auth"
+	"github.com/podbastion/podbastion/auth/glob"
 	"github.com/podbastion/podbastion/shellparse/syntax"
 )
 
@@ -26,7 +26,7 @@ func (p pathPattern) exact() (string, bool) {
 }
 
 // in says whether the path is, may be or cannot be one that the glob matches.
-func (p pathPattern) in(g auth.PathGlob, compiled pattern) answer {
+func (p pathPattern) in(g glob.Path, compiled pattern) answer {
 	if s, ok := p.exact(); ok {
 		return is(g.Match(s))
 	}

@@ -21,7 +21,7 @@ const (
 	deepRest                 // second half of deep: the run behind its slash
 )
 
-// pathGlob reads a rule's path pattern, as auth.ParsePathGlob does.
+// pathGlob reads a rule's path pattern, as glob.ParsePath does.
 func pathGlob(s string) pattern {
 	if s == "/**" {
 		return pattern{{kind: char, char: '/'}, {kind: runAny}}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/podbastion/podbastion/auth"
+	"github.com/podbastion/podbastion/auth/glob"
 	"github.com/podbastion/podbastion/shellparse/syntax"
 )
 
@@ -147,7 +148,7 @@ func (r *rule) program(s *subject) answer {
 	return out
 }
 
-func (r *rule) oneProgram(g auth.Glob, n name) answer {
+func (r *rule) oneProgram(g glob.Name, n name) answer {
 	if n.open {
 		if r.permits() {
 			return no
@@ -160,7 +161,7 @@ func (r *rule) oneProgram(g auth.Glob, n name) answer {
 	case !called && !byPath:
 		return is(g.Match(n.text))
 	case !called: // a bare name against a path: which file it is only the search path tells
-		if !r.permits() && (auth.Glob.Match(g, path.Dir(g.String())+"/"+n.text) || sameBase(g, n.base)) {
+		if !r.permits() && (glob.Name.Match(g, path.Dir(g.String())+"/"+n.text) || sameBase(g, n.base)) {
 			return yes
 		}
 		return no
@@ -186,8 +187,8 @@ func (r *rule) oneProgram(g auth.Glob, n name) answer {
 }
 
 // sameBase says whether a path pattern's last component matches a bare name.
-func sameBase(g auth.Glob, base string) bool {
-	last, err := auth.ParseGlob(path.Base(g.String()))
+func sameBase(g glob.Name, base string) bool {
+	last, err := glob.ParseName(path.Base(g.String()))
 	return err == nil && last.Match(base)
 }
 

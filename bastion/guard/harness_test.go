@@ -20,6 +20,7 @@ import (
 
 	"github.com/podbastion/podbastion/agent/runtime/proc"
 	"github.com/podbastion/podbastion/auth"
+	"github.com/podbastion/podbastion/auth/glob"
 	"github.com/podbastion/podbastion/auth/policy"
 	"github.com/podbastion/podbastion/bastion/guard/gate"
 	"github.com/podbastion/podbastion/internal/tty"
@@ -78,7 +79,7 @@ func rules(t testing.TB, mode auth.Mode, action auth.Action, programs ...string)
 	t.Helper()
 	r := auth.Rule{ID: "rule", Action: action, FileLargerThan: -1, Message: "not here"}
 	for _, name := range programs {
-		g, err := auth.ParseGlob(name)
+		g, err := glob.ParseName(name)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/podbastion/podbastion/auth"
+	"github.com/podbastion/podbastion/auth/glob"
 	"github.com/podbastion/podbastion/auth/policy"
 )
 
@@ -32,11 +33,11 @@ func TestEitherReadingDenies(t *testing.T) {
 
 // What ~ means is not known any more once a line has set HOME.
 func TestHomeThatMoved(t *testing.T) {
-	etc, err := auth.ParsePathGlob("/etc/**")
+	etc, err := glob.ParsePath("/etc/**")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := policy.Compile(&auth.Commands{Mode: auth.Denylist, Rules: []auth.Rule{{ID: "etc", Action: auth.Deny, Paths: []auth.PathGlob{etc}, FileLargerThan: -1}}})
+	p := policy.Compile(&auth.Commands{Mode: auth.Denylist, Rules: []auth.Rule{{ID: "etc", Action: auth.Deny, Paths: []glob.Path{etc}, FileLargerThan: -1}}})
 	j := &Judge{Home: "/home/u", Rules: func() *policy.Policy { return p }}
 	cat := Command{Line: "cat ~/passwd", Shell: "bash"}
 	if v := j.Decide(t.Context(), cat); v.Action != auth.Allow {

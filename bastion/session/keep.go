@@ -9,6 +9,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/podbastion/podbastion/auth"
+	"github.com/podbastion/podbastion/auth/glob"
 	"github.com/podbastion/podbastion/bastion/route"
 )
 
@@ -131,7 +132,7 @@ func (s *Service) permitted(doc *auth.Document, l *live) (*auth.Role, error) {
 func narrower(was, is auth.Files) bool {
 	gone := func(was, is []auth.FileRule) bool {
 		return len(is) < len(was) || !slices.EqualFunc(was, is[:len(was)], func(a, b auth.FileRule) bool {
-			return a.MaxSize == b.MaxSize && slices.EqualFunc(a.Paths, b.Paths, func(x, y auth.PathGlob) bool { return x.String() == y.String() })
+			return a.MaxSize == b.MaxSize && slices.EqualFunc(a.Paths, b.Paths, func(x, y glob.Path) bool { return x.String() == y.String() })
 		})
 	}
 	return gone(was.Upload, is.Upload) || gone(was.Download, is.Download) || gone(was.Remove, is.Remove) ||

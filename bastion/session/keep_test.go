@@ -4,13 +4,14 @@ import (
 	"testing"
 
 	"github.com/podbastion/podbastion/auth"
+	"github.com/podbastion/podbastion/auth/glob"
 )
 
 func TestNarrower(t *testing.T) {
 	rule := func(size int64, paths ...string) auth.FileRule {
 		r := auth.FileRule{MaxSize: size}
 		for _, p := range paths {
-			g, err := auth.ParsePathGlob(p)
+			g, err := glob.ParsePath(p)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/podbastion/podbastion/audit"
 	"github.com/podbastion/podbastion/auth"
+	"github.com/podbastion/podbastion/auth/glob"
 	"github.com/podbastion/podbastion/bastion/bridge"
 	"github.com/podbastion/podbastion/bastion/route"
 	"github.com/podbastion/podbastion/bastion/target"
@@ -105,7 +106,7 @@ type Options struct {
 	Audit      audit.Sink
 	Recordings Recordings // nil: none is possible
 	Max        int        // sessions at once
-	Env        []auth.Glob
+	Env        []glob.Name
 	Log        logrus.FieldLogger
 	Metrics    *Metrics
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/podbastion/podbastion/audit"
 	"github.com/podbastion/podbastion/auth"
+	"github.com/podbastion/podbastion/auth/glob"
 	"github.com/podbastion/podbastion/bastion/bridge"
 	"github.com/podbastion/podbastion/bastion/session"
 	"github.com/podbastion/podbastion/bastion/sshd"
@@ -193,11 +194,11 @@ func TestSignals(t *testing.T) {
 
 func TestEnvironment(t *testing.T) {
 	b, c := alice(t, func(_ *sshd.Options, o *session.Options) {
-		g, err := auth.ParseGlob("LC_*")
+		g, err := glob.ParseName("LC_*")
 		if err != nil {
 			t.Fatal(err)
 		}
-		o.Env = []auth.Glob{g}
+		o.Env = []glob.Name{g}
 	})
 	s, err := c.NewSession()
 	if err != nil {

@@ -164,7 +164,7 @@ var helper = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.Command("go", "build", "-o", dir+"/helper", "../../agent/files/testdata/helper")
+	cmd := exec.Command("go", "build", "-o", dir+"/helper", "../../agent/files/helper")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)

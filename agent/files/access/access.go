@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,7 +19,7 @@ import (
 
 	"github.com/podbastion/podbastion/agent/files/tree"
 	"github.com/podbastion/podbastion/audit"
-	"github.com/podbastion/podbastion/auth"
+	"github.com/podbastion/podbastion/auth/glob"
 	"github.com/podbastion/podbastion/internal/filewire"
 )
 
@@ -31,14 +32,20 @@ var (
 // maxRetries bounds how often a place that others keep changing is looked for again.
 const maxRetries = 20
 
+// rule permits paths, and files up to a size; negative is any.
+type rule struct {
+	paths   []glob.Path
+	maxSize int64
+}
+
 // rules of one kind.
-type rules []auth.FileRule
+type rules []rule
 
 // match returns how large a file may be at p, negative for any size.
 func (r rules) match(p string) (maxSize int64, ok bool) {
 	for _, rule := range r {
-		if rule.Match(p) {
-			return rule.MaxSize, true
+		if slices.ContainsFunc(rule.paths, func(g glob.Path) bool { return g.Match(p) }) {
+			return rule.maxSize, true
 		}
 	}
 	return 0, false
@@ -52,16 +59,16 @@ func (r rules) permit(p string) bool {
 func compile(list []filewire.Rule) (rules, error) {
 	var out rules
 	for _, in := range list {
-		r := auth.FileRule{MaxSize: -1}
+		r := rule{maxSize: -1}
 		if in.MaxSize != nil {
-			r.MaxSize = *in.MaxSize
+			r.maxSize = *in.MaxSize
 		}
 		for _, s := range in.Paths {
-			g, err := auth.ParsePathGlob(s)
+			g, err := glob.ParsePath(s)
 			if err != nil {
 				return nil, fmt.Errorf("access: %q: %w", s, err)
 			}
-			r.Paths = append(r.Paths, g)
+			r.paths = append(r.paths, g)
 		}
 		out = append(out, r)
 	}

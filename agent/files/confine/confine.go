@@ -11,6 +11,7 @@
 package confine
 
 import (
+	"bytes"
 	"debug/elf"
 	"encoding/json"
 	"errors"
@@ -43,10 +44,15 @@ const (
 
 // Program is a sealed copy of an executable whose main calls Main.
 type Program struct {
-	path string
-	once sync.Once
-	file *os.File
-	err  error
+	source func() (executable, error)
+	once   sync.Once
+	file   *os.File
+	err    error
+}
+
+type executable interface {
+	io.ReadCloser
+	io.ReaderAt
 }
 
 // NewProgram makes one of an executable, of the running one where path is empty.
@@ -54,22 +60,34 @@ func NewProgram(path string) *Program {
 	if path == "" {
 		path = "/proc/self/exe"
 	}
-	return &Program{path: path}
+	return &Program{source: func() (executable, error) { return os.Open(path) }} // #nosec G304 -- our own program
 }
+
+// Bytes makes one of what an executable holds.
+func Bytes(b []byte) *Program {
+	return &Program{source: func() (executable, error) { return held{bytes.NewReader(b)}, nil }}
+}
+
+type held struct{ *bytes.Reader }
+
+func (held) Close() error { return nil }
 
 // open makes the copy when it is first needed.
 func (p *Program) open() (*os.File, error) {
-	p.once.Do(func() { p.file, p.err = seal(p.path) })
+	p.once.Do(func() {
+		source, err := p.source()
+		if err != nil {
+			p.err = fmt.Errorf("confine: %w", err)
+			return
+		}
+		p.file, p.err = seal(source)
+		_ = source.Close()
+	})
 	return p.file, p.err
 }
 
-func seal(path string) (*os.File, error) {
-	self, err := os.Open(path) // #nosec G304 -- our own program
-	if err != nil {
-		return nil, fmt.Errorf("confine: %w", err)
-	}
-	defer self.Close()
-	if err := checkStatic(self); err != nil {
+func seal(program executable) (*os.File, error) {
+	if err := checkStatic(program); err != nil {
 		return nil, err
 	}
 	fd, err := unix.MemfdCreate("files-helper", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|unix.MFD_EXEC)
@@ -80,7 +98,7 @@ func seal(path string) (*os.File, error) {
 		return nil, fmt.Errorf("confine: a copy in memory: %w", err)
 	}
 	copied := os.NewFile(uintptr(fd), "files-helper")
-	if _, err = io.Copy(copied, self); err == nil {
+	if _, err = io.Copy(copied, program); err == nil {
 		_, err = unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_WRITE|unix.F_SEAL_GROW|unix.F_SEAL_SHRINK|unix.F_SEAL_SEAL)
 	}
 	if err == nil {
@@ -93,8 +111,8 @@ func seal(path string) (*os.File, error) {
 }
 
 // checkStatic refuses a program that the container's own dynamic linker would load: it would run the container's code.
-func checkStatic(f *os.File) error {
-	program, err := elf.NewFile(f)
+func checkStatic(r io.ReaderAt) error {
+	program, err := elf.NewFile(r)
 	if err != nil {
 		return fmt.Errorf("confine: %w", err)
 	}

@@ -19,7 +19,7 @@ import (
 // TestNodeIsNoContainer: nothing makes a helper serve the node's own files, as root, whoever's number is given.
 func TestNodeIsNoContainer(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "helper")
-	build := exec.Command("go", "build", "-o", program, "../testdata/helper")
+	build := exec.Command("go", "build", "-o", program, "../helper")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)

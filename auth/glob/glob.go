@@ -1,4 +1,6 @@
-package auth
+// Package glob has the patterns of the roles document: for names, and for paths. It knows neither roles nor files, so
+// that the helper that serves files is as small as can be.
+package glob
 
 import (
 	"errors"
@@ -9,47 +11,52 @@ import (
 	"unicode/utf8"
 )
 
-const maxPattern = 1 << 10 // bytes
+// MaxPattern bounds a pattern, in bytes.
+const MaxPattern = 1 << 10
 
-// Glob is a pattern for a name: * any run, ? one character, [a-z] and [^a-z] classes, \ takes the next literally.
-type Glob struct {
+// Name is a pattern for a name: * any run, ? one character, [a-z] and [^a-z] classes, \ takes the next literally.
+type Name struct {
 	pattern string
 	regex   *regexp.Regexp // nil: the pattern is a literal
 	any     bool
 }
 
-// ParseGlob compiles a pattern.
-func ParseGlob(s string) (Glob, error) {
-	if s == "" || len(s) > maxPattern {
-		return Glob{}, fmt.Errorf("pattern has %d bytes, want 1 to %d", len(s), maxPattern)
+// ParseName compiles a pattern.
+func ParseName(s string) (Name, error) {
+	if s == "" || len(s) > MaxPattern {
+		return Name{}, fmt.Errorf("pattern has %d bytes, want 1 to %d", len(s), MaxPattern)
 	}
 	if !utf8.ValidString(s) {
-		return Glob{}, errors.New("not UTF-8")
+		return Name{}, errors.New("not UTF-8")
 	}
-	g := Glob{pattern: s, any: s == "*"}
+	g := Name{pattern: s, any: s == "*"}
 	if strings.ContainsAny(s, `*?[\`) {
 		expr, err := globExpression(s, false)
 		if err != nil {
-			return Glob{}, err
+			return Name{}, err
 		}
 		if g.regex, err = regexp.Compile(expr); err != nil {
-			return Glob{}, errors.New("not a glob")
+			return Name{}, errors.New("not a glob")
 		}
 	}
 	return g, nil
 }
 
-func (g Glob) String() string { return g.pattern }
+func (g Name) String() string { return g.pattern }
+
+// Any says whether it is the pattern for any name.
+func (g Name) Any() bool { return g.any }
 
 // Match says whether the whole name matches. A name with a slash matches only a pattern with one.
-func (g Glob) Match(s string) bool {
+func (g Name) Match(s string) bool {
 	if strings.Contains(s, "/") && !strings.Contains(g.pattern, "/") {
 		return false
 	}
-	return g.matchAny(s)
+	return g.MatchText(s)
 }
 
-func (g Glob) matchAny(s string) bool {
+// MatchText is Match for text in which a slash is a character like any other.
+func (g Name) MatchText(s string) bool {
 	switch {
 	case g.any:
 		return true
@@ -59,40 +66,40 @@ func (g Glob) matchAny(s string) bool {
 	return g.pattern == s
 }
 
-// PathGlob is a pattern for a cleaned, absolute path: as Glob within one component, and ** for any number of whole
+// Path is a pattern for a cleaned, absolute path: as Name within one component, and ** for any number of whole
 // components. A trailing /** also matches the directory itself.
-type PathGlob struct {
+type Path struct {
 	pattern string
 	regex   *regexp.Regexp
 }
 
-// ParsePathGlob compiles a pattern, which must be absolute and clean itself.
-func ParsePathGlob(s string) (PathGlob, error) {
+// ParsePath compiles a pattern, which must be absolute and clean itself.
+func ParsePath(s string) (Path, error) {
 	switch {
-	case len(s) > maxPattern:
-		return PathGlob{}, fmt.Errorf("pattern has %d bytes, limit %d", len(s), maxPattern)
+	case len(s) > MaxPattern:
+		return Path{}, fmt.Errorf("pattern has %d bytes, limit %d", len(s), MaxPattern)
 	case !strings.HasPrefix(s, "/"):
-		return PathGlob{}, errors.New("want an absolute path such as /tmp/**")
+		return Path{}, errors.New("want an absolute path such as /tmp/**")
 	case path.Clean(s) != s:
-		return PathGlob{}, fmt.Errorf("want a path without //, . or .., and without a slash at its end, such as %s", path.Clean(s))
+		return Path{}, fmt.Errorf("want a path without //, . or .., and without a slash at its end, such as %s", path.Clean(s))
 	case !utf8.ValidString(s):
-		return PathGlob{}, errors.New("not UTF-8")
+		return Path{}, errors.New("not UTF-8")
 	}
 	expr, err := globExpression(s, true)
 	if err != nil {
-		return PathGlob{}, err
+		return Path{}, err
 	}
 	re, err := regexp.Compile(expr)
 	if err != nil {
-		return PathGlob{}, errors.New("not a glob")
+		return Path{}, errors.New("not a glob")
 	}
-	return PathGlob{pattern: s, regex: re}, nil
+	return Path{pattern: s, regex: re}, nil
 }
 
-func (g PathGlob) String() string { return g.pattern }
+func (g Path) String() string { return g.pattern }
 
 // Match says whether the whole path matches. A path that is not absolute and clean never does.
-func (g PathGlob) Match(p string) bool {
+func (g Path) Match(p string) bool {
 	if !strings.HasPrefix(p, "/") || path.Clean(p) != p {
 		return false
 	}
