@@ -119,8 +119,14 @@ func (s *plainShell) answered(b byte) {
 		return
 	}
 	answer := string(s.part)
+	own := fmt.Sprintf("%s;%d;", s.nonce, s.count)
+	if read, ok := strings.CutSuffix(answer, own+"keys."); ok {
+		s.part = nil
+		s.report('k', s.count, "keys", read)
+		return
+	}
 	s.part = nil
-	switch own := fmt.Sprintf("%s;%d;", s.nonce, s.count); {
+	switch {
 	case strings.HasSuffix(answer, own+"run."):
 		s.told = false
 		s.execute()
@@ -302,7 +308,7 @@ func FuzzGuard(f *testing.F) {
 }
 
 // gateOwn is what is sent to the gate and no key of the user's.
-var gateOwn = regexp.MustCompile(`\x1b\[7770;\d~|[0-9a-f]{32};\d+;(run|stay)\.`)
+var gateOwn = regexp.MustCompile(`\x1b\[7770;\d~|[0-9a-f]{32};\d+;(run|stay|keys)\.`)
 
 type discard struct{}
 

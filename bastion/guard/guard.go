@@ -273,7 +273,7 @@ func (g *Guard) FromClient(p []byte) error {
 			p = p[i+1:]
 			continue
 		}
-		n := min(len(p), maxQueue-len(g.queue))
+		n := max(0, min(len(p), maxQueue-len(g.queue))) // keys that were given back come on top
 		if i >= n {
 			i = lastInterrupt(p[:n])
 		}
