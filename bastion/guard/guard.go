@@ -235,11 +235,10 @@ type output struct {
 }
 
 func (o *output) Output(p []byte) {
-	o.guard.tracker.Output(p)
+	o.guard.draw(p)
 	if h := &o.guard.heard; o.guard.listens && len(*h) < maxHeard {
 		*h = append(*h, p...)
 	}
-	o.guard.ends += bytes.Count(p, []byte{'\n'})
 	if o.clean == nil {
 		o.clean = p // most output holds no report and is passed on as it is
 		return
