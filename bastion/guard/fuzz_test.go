@@ -351,7 +351,7 @@ func FuzzGuard(f *testing.F) {
 }
 
 // gateOwn is what is sent to the gate and no key of the user's.
-var gateOwn = regexp.MustCompile(`\x1b\[7770;\d~|[0-9a-f]{32};\d+;(run|stay|keys)\.`)
+var gateOwn = regexp.MustCompile(`\x1b\[7770;\d~|[0-9a-f]{32};-?\d+;(run|stay|keys)\.`)
 
 type discard struct{}
 

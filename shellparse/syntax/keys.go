@@ -119,7 +119,7 @@ func (r *runner) bind() {
 			r.foreign(InArguments, bindsKeys)
 		case "-x":
 			text, ok := o.value.Known()
-			if _, code, found := cutKey(text, ":"); ok && found && !strings.HasPrefix(code, `"`) {
+			if code, found := bound(text, ":"); ok && found && !strings.HasPrefix(code, `"`) {
 				r.code(Text(code), r.dialect, r.pressed())
 			} else {
 				r.foreign(InArguments, bindsKeys)
@@ -143,7 +143,7 @@ func (r *runner) bindings(p parsed, separator string, to func(what Word)) {
 	}
 	for _, w := range r.words[min(1+p.rest, len(r.words)):] {
 		text, ok := w.Known()
-		_, what, found := cutKey(text, separator)
+		what, found := bound(text, separator)
 		switch {
 		case !ok || strings.HasPrefix(text, "$"): // it may include a file
 			r.foreign(InArguments, bindsKeys)
@@ -153,8 +153,8 @@ func (r *runner) bindings(p parsed, separator string, to func(what Word)) {
 	}
 }
 
-// cutKey parts KEY:WHAT, whose key may be quoted.
-func cutKey(text, separator string) (key, what string, ok bool) {
+// bound is the WHAT of KEY:WHAT, whose key may be quoted.
+func bound(text, separator string) (what string, ok bool) {
 	from := 0
 	if strings.HasPrefix(text, `"`) {
 		for from = 1; from < len(text) && text[from] != '"'; from++ {
@@ -166,9 +166,9 @@ func cutKey(text, separator string) (key, what string, ok bool) {
 	}
 	at := strings.Index(text[from:], separator)
 	if at < 0 {
-		return text, "", false
+		return "", false
 	}
-	return text[:from+at], strings.TrimSpace(text[from+at+1:]), true
+	return strings.TrimSpace(text[from+at+1:]), true
 }
 
 func (r *runner) bindFish() {
