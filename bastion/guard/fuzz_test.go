@@ -234,6 +234,7 @@ func FuzzGuard(f *testing.F) {
 	}
 	f.Add([]byte("abcabcab\r|a!b|c\r|\r!|\ra\r"), uint8(5), []byte{5, 5, 5, 4, 4, 17, 33, 1, 1, 2, 2, 3, 8, 7, 6})
 	f.Fuzz(func(t *testing.T, data []byte, shape uint8, made []byte) {
+		t.Parallel() // it mostly waits
 		if len(data) > 40 {
 			data = data[:40]
 		}
