@@ -3,6 +3,7 @@ package proc
 import (
 	"io"
 	"os/exec"
+	"sync"
 	"testing"
 	"time"
 
@@ -95,5 +96,29 @@ func TestReadsAfterAStop(t *testing.T) {
 			}
 			becomes(t, id, wanted)
 		})
+	}
+}
+
+// A process that we start ourselves has what we have open until it executes its program: it is no writer.
+func TestAloneWhileWeStartOthers(t *testing.T) {
+	id := started(t, "", func(s Terminal) bool { return s.Reading }, "/bin/bash", "--norc")
+	stop := make(chan struct{})
+	var work sync.WaitGroup
+	work.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				_ = exec.Command("/bin/true").Run()
+			}
+		}
+	})
+	defer work.Wait()
+	defer close(stop)
+	for range 100 {
+		if alone, err := Alone(id); !alone || err != nil {
+			t.Fatalf("%v, %v", alone, err)
+		}
 	}
 }
