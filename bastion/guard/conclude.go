@@ -214,6 +214,7 @@ func (g *Guard) emptyByGate(ctx context.Context) bool {
 	for patience := clearTime; patience < workTime; patience *= 2 { // a busy machine takes longer, and another interrupt would only begin it anew
 		r, ok := g.ask(ctx, g.mark(), patience)
 		if ok {
+			g.answered(ctx)
 			g.mu.Lock()
 			g.hook.more, g.hook.continues = false, ""
 			if g.hook.state == running {
@@ -227,6 +228,20 @@ func (g *Guard) emptyByGate(ctx context.Context) bool {
 		}
 	}
 	return false
+}
+
+// answered waits until what was asked more than once was answered as often, or is seen to be lost: a late answer would be
+// taken for one about the next line.
+func (g *Guard) answered(ctx context.Context) {
+	for began := time.Now(); time.Since(began) < workTime && ctx.Err() == nil && !g.closed(); {
+		if g.await(ctx, pollLong, func() bool { return g.hook.asks == 0 }) {
+			return
+		}
+		if st, known := g.state(ctx); !known && time.Since(began) > clearTime || known && st.Reading && st.Unread == 0 {
+			g.await(ctx, quietKnown, func() bool { return g.hook.asks == 0 }) // what it wrote before it waited may be on its way
+			return
+		}
+	}
 }
 
 // refuseTold answers lines that the gate tells while another one is being cleared.

@@ -235,11 +235,10 @@ type output struct {
 }
 
 func (o *output) Output(p []byte) {
-	o.guard.tracker.Output(p)
+	o.guard.draw(p)
 	if h := &o.guard.heard; o.guard.listens && len(*h) < maxHeard {
 		*h = append(*h, p...)
 	}
-	o.guard.ends += bytes.Count(p, []byte{'\n'})
 	if o.clean == nil {
 		o.clean = p // most output holds no report and is passed on as it is
 		return
@@ -273,7 +272,7 @@ func (g *Guard) FromClient(p []byte) error {
 			p = p[i+1:]
 			continue
 		}
-		n := min(len(p), maxQueue-len(g.queue))
+		n := max(0, min(len(p), maxQueue-len(g.queue))) // keys that were given back come on top
 		if i >= n {
 			i = lastInterrupt(p[:n])
 		}

@@ -3,6 +3,7 @@ package guard
 import (
 	"bytes"
 	"context"
+	"slices"
 	"time"
 )
 
@@ -118,6 +119,24 @@ func (g *Guard) consume(n int) {
 		g.queue = nil
 	}
 	g.roomed()
+}
+
+// giveBack puts forwarded keys in front of the queue, as if they had not been; mu is locked.
+func (g *Guard) giveBack(before, keys []byte) {
+	if g.stop <= g.before {
+		g.stop = 0
+	}
+	g.queue = slices.Concat(keys, g.queue)
+	g.before -= len(keys)
+	g.newLine()
+	g.typed, g.completes, g.coded, g.previous, g.paste = false, false, false, 0, 0
+	if len(before) > 0 {
+		g.previous = before[len(before)-1]
+	}
+	if begins, ends := bytes.Count(keys, []byte(pasteBegin)), bytes.Count(keys, []byte(pasteEnd)); begins != ends {
+		g.pasting = ends > begins
+	}
+	g.tracker.Forget()
 }
 
 // roomed has FromClient look again, if it waits.

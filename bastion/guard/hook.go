@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,9 +33,12 @@ type hook struct {
 	at        string // the directory as it was when a submit key was released
 	answer    *gate.Report
 	asked     bool
-	awaited   time.Time // when a submit key was released to it; zero when nothing is awaited
-	seen      line.Line // what the screen showed then
-	typed     bool      // and whether anything had been typed
+	asks      int          // how often it was, without an answer yet
+	recalls   int          // the line for which it is asked what the hook has read
+	recalled  *gate.Report // and that is it
+	awaited   time.Time    // when a submit key was released to it; zero when nothing is awaited
+	seen      line.Line    // what the screen showed then
+	typed     bool         // and whether anything had been typed
 	solicited bool
 	doubt     bool
 	prompts   int
@@ -80,13 +84,21 @@ func (g *Guard) reported(r gate.Report) {
 			g.push(r)
 		}
 	case gate.Answer:
+		late := h.asks > 0
+		h.asks = max(0, h.asks-1)
 		if !h.asked {
-			h.doubt = true // nobody asked
+			h.doubt = h.doubt || !late // nobody asked
 			return
 		}
 		h.answer = &r
+	case gate.Keys:
+		if h.recalls == 0 || r.Count != h.recalls {
+			h.doubt = true
+			return
+		}
+		h.recalled = &r
 	case gate.Line, gate.Ready:
-		h.editing = false
+		h.editing, h.asks = false, 0 // what was asked before and is not answered was lost
 		g.push(r)
 	default:
 		h.doubt = true
@@ -122,9 +134,20 @@ func (g *Guard) told(ctx context.Context, r gate.Report) error {
 	if h.released && g.interrupts != h.mark {
 		// Its hook has been interrupted, and would take an answer for keys, or began only after that and waits.
 		h.awaited, h.solicited, h.released, h.judged = time.Time{}, false, false, nil
+		prompts := h.prompts
 		g.mu.Unlock()
-		return g.send([]byte(interrupt))
+		mark := g.hold()
+		defer g.unhold()
+		if err := g.send([]byte(interrupt)); err != nil {
+			return err
+		}
+		// Keys wait until it has been taken: it would take some of them along.
+		if !g.await(ctx, clearTime, func() bool { return h.prompts != prompts || g.interrupts != mark }) {
+			g.emptyByGate(ctx)
+		}
+		return ctx.Err()
 	}
+	released := h.released
 	h.released = false
 	mark, shown, solicited, at := g.interrupts, h.seen, h.solicited, h.at
 	twice := r.Count <= h.count
@@ -138,6 +161,13 @@ func (g *Guard) told(ctx context.Context, r gate.Report) error {
 	g.mu.Unlock()
 	defer g.unhold()
 
+	expected := c.Sure && shown.Confidence == line.High && (known != nil || strings.TrimSpace(shown.Text+r.Text) == "" || shown.Text != "" && agrees(shown.Text, r))
+	if !expected && g.recall(ctx, mark, r.Count, released) {
+		solicited, shown, known, c.Sure = false, line.Line{}, nil, false // the released key is of the next line
+		g.mu.Lock()
+		h.proven = false
+		g.mu.Unlock()
+	}
 	if known != nil && c.Sure && r.Text == known.report.Text && r.Expanded == known.report.Expanded && r.Truncated == known.report.Truncated {
 		g.started(g.last.Line)
 		return g.letRun(mark, r, known.verdict, g.last)
@@ -172,6 +202,39 @@ func (g *Guard) told(ctx context.Context, r gate.Report) error {
 			return err
 		},
 	}, v)
+}
+
+// recall takes back what was forwarded before it was known that a line waits for its verdict, as a key of the user's
+// own submits one: the hook has read it, and it is of the next line. True when the released submit key is among it.
+func (g *Guard) recall(ctx context.Context, mark, count int, released bool) bool {
+	word := g.o.Gate.Recall(count)
+	if word == nil {
+		return false
+	}
+	g.mu.Lock()
+	g.hook.recalls, g.hook.recalled = count, nil
+	prompts := g.hook.prompts
+	g.mu.Unlock()
+	sent, err := g.sendUnless(mark, word, false)
+	told := sent && err == nil && g.await(ctx, answerTime, func() bool { return g.hook.recalled != nil || g.interrupts != mark || g.hook.prompts != prompts })
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	r := g.hook.recalled
+	g.hook.recalls, g.hook.recalled = 0, nil
+	if !told || r == nil || g.interrupts != mark || g.lineMark != mark {
+		return false
+	}
+	forwarded := g.line
+	if released {
+		forwarded = append(forwarded, g.previous)
+	}
+	read := strings.ReplaceAll(r.Text, string(g.o.Gate.Ask()), "")
+	at := len(forwarded) - len(read)
+	if read == "" || at < 0 || strings.ReplaceAll(string(forwarded[at:]), "\r", "\n") != strings.ReplaceAll(read, "\r", "\n") {
+		return false // where it reads, Enter may be either
+	}
+	g.giveBack(forwarded[:at], forwarded[at:])
+	return released
 }
 
 // agrees tells that a text that the screen shows can be the line that the gate told, or the last of its rows. Blanks at
@@ -245,9 +308,13 @@ func (g *Guard) viaGate(ctx context.Context, key byte) error {
 		if key == '\t' || key == sendBreak || g.previous == 0x1b || g.previous == 0x18 {
 			return g.pass(mark)
 		}
+		g.noteLine(mark, []byte{key})
 		return g.flow() // the gate has every key that accepts a line
 	}
 	g.echoed(ctx, mark)
+	if g.overtaken(mark) {
+		return nil
+	}
 	g.mu.Lock()
 	shown := g.tracker.Pending()
 	continues := g.hook.continues
@@ -270,7 +337,7 @@ func (g *Guard) viaGate(ctx context.Context, key byte) error {
 				if g.altered(r) {
 					asked.Line, asked.Typed, asked.Sure, asked.Unsure = r.Text, r.Expanded, false, true
 				}
-			} else if g.mark() != mark {
+			} else if g.overtaken(mark) {
 				return nil
 			} else if g.silent(); unproven {
 				return nil // it goes by what the screen shows
@@ -359,16 +426,17 @@ func (g *Guard) edits(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// ask has the gate tell the pending line without submitting it.
+// ask has the gate tell the pending line without submitting it. It does not while a line waits for its verdict.
 func (g *Guard) ask(ctx context.Context, mark int, d time.Duration) (gate.Report, bool) {
 	g.ready(ctx, mark)
 	g.mu.Lock()
 	g.hook.answer, g.hook.asked = nil, true
+	g.hook.asks++
 	g.mu.Unlock()
 	if sent, err := g.sendUnless(mark, g.o.Gate.Ask(), false); !sent || err != nil {
 		return gate.Report{}, false
 	}
-	ok := g.await(ctx, d, func() bool { return g.hook.answer != nil || g.interrupts != mark })
+	ok := g.await(ctx, d, func() bool { return g.hook.answer != nil || g.interrupts != mark || g.undecided() })
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.hook.asked = false
@@ -376,6 +444,19 @@ func (g *Guard) ask(ctx context.Context, mark int, d time.Duration) (gate.Report
 		return gate.Report{}, false
 	}
 	return *g.hook.answer, true
+}
+
+// overtaken tells that something else is to be done before the held key: an interrupt came, or the gate has told a line,
+// which a key of the user's own has submitted.
+func (g *Guard) overtaken(mark int) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.interrupts != mark || g.undecided()
+}
+
+// undecided tells that the gate has told a line that is not decided yet; mu is locked.
+func (g *Guard) undecided() bool {
+	return slices.ContainsFunc(g.reports, func(r gate.Report) bool { return r.Kind == gate.Line })
 }
 
 // silent notes that the gate did not answer when it should have.

@@ -173,3 +173,52 @@ func TestPasteIsOneText(t *testing.T) {
 		})
 	}
 }
+
+// quick is a shell that runs a line for longer than keys typed behind it wait, and for less than those wait that came
+// together with it.
+type quick struct {
+	waiting
+	guard   *Guard
+	entered time.Time // when it was given a line
+	early   bool      // keys came before it was done
+}
+
+const takes = (quickTime + burstTime) / 2
+
+func (s *quick) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	s.early = s.early || !s.entered.IsZero() && time.Since(s.entered) < takes
+	enter := strings.HasSuffix(string(p), "\r")
+	if enter {
+		s.entered = time.Now()
+	}
+	s.mu.Unlock()
+	if enter {
+		_ = s.guard.FromTarget([]byte("\r\n")) // its client takes everything
+	}
+	return s.waiting.Write(p)
+}
+
+func (s *quick) State(context.Context) (State, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return State{Own: true, Program: "bash", Reading: time.Since(s.entered) > takes}, nil
+}
+
+// Keys that came together with a line wait for its prompt for longer than those that are typed behind it, so that a burst
+// is typed at prompts.
+func TestBurstWaitsForThePrompt(t *testing.T) {
+	t.Parallel()
+	s := &quick{}
+	s.guard = New(Options{Size: tty.Size{Cols: 80, Rows: 24}, Target: s, Client: io.Discard, Terminal: s, Shell: "bash",
+		Decide: func(context.Context, Command) Verdict { return Verdict{Action: auth.Allow} },
+		Record: func(context.Context, Command, Verdict) error { return nil }})
+	work(t, s.guard)
+	if err := s.guard.FromClient([]byte("x\ry")); err != nil {
+		t.Fatal(err)
+	}
+	s.has(t, "x\ry")
+	if s.early {
+		t.Error("keys came while the line ran")
+	}
+}

@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"bytes"
 	"context"
 	"strings"
 	"time"
@@ -20,6 +21,7 @@ type watch struct {
 	prompt  string
 	ends    int       // the line ends until then
 	outputs int       // and the output that was looked at since
+	looks   int       // how often it was looked at as it came
 	let     int       // how often an editor had begun when the newest key was released
 	letAt   time.Time // when that was
 	tried   time.Time // when the node was last asked whether it may begin
@@ -61,7 +63,7 @@ func (g *Guard) watchPrompt() {
 	if st.Canonical || st.Busybox || !st.Reading || st.Unread > 0 || st.Unsure || !st.Own && !st.Shell || st.Own && due || stale || g.tracker.Screen().Alt() {
 		return
 	}
-	w.on, w.mark, w.editor, w.begun, w.ends = true, g.interrupts, now, begun, g.ends
+	w.on, w.mark, w.editor, w.begun, w.ends, w.looks = true, g.interrupts, now, begun, g.ends, 0
 	w.row, w.prompt = g.tracker.Place()
 }
 
@@ -129,17 +131,48 @@ func (g *Guard) escaped() bool {
 		return false
 	}
 	w.outputs = g.outputs
+	lower, same := g.lower()
+	return lower && !same
+}
+
+// lower tells that the watched prompt stands on a lower row, and whether the line behind it begins as it was; then it is watched
+// there. mu is locked.
+func (g *Guard) lower() (lower, same bool) {
+	w := &g.watch
 	row, _ := g.tracker.Place()
-	line, same := g.tracker.Shown(row, w.prompt)
-	if row <= w.row || !same {
-		return false
+	line, shown := g.tracker.Shown(row, w.prompt)
+	if row <= w.row || !shown {
+		return false, false
 	}
 	was, _ := g.tracker.Shown(w.row, w.prompt)
-	if strings.HasPrefix(line, was) {
+	if same = strings.HasPrefix(line, was); same {
 		w.row, w.ends = row, g.ends
-		return false
 	}
-	return true
+	return true, same
+}
+
+// draw follows output; mu is locked. What an editor draws below a list is the line as it was, and keys right behind may have
+// changed it by the end of the output: so it is looked for as it comes.
+func (g *Guard) draw(p []byte) {
+	w := &g.watch
+	for w.on && !w.editor && w.looks < maxHeard && len(p) > 0 {
+		n := 1
+		if g.ends == w.ends {
+			if n += bytes.IndexByte(p, '\n'); n == 0 {
+				break
+			}
+		}
+		g.tracker.Output(p[:n])
+		if p[n-1] == '\n' {
+			g.ends++
+		} else if strings.TrimSpace(w.prompt) != "" {
+			g.lower()
+		}
+		w.looks++
+		p = p[n:]
+	}
+	g.tracker.Output(p)
+	g.ends += bytes.Count(p, []byte{'\n'})
 }
 
 // left tells that a program has the terminal of a shell that was watched: it has stopped to read, so that this is no

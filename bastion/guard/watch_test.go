@@ -153,7 +153,7 @@ func TestWhatOnlyDrawsIsNoLine(t *testing.T) {
 		{"zsh, application keys", setup{argv: zshell, files: map[string]string{".zshrc": "PROMPT='>> '\nzle-line-init() { echoti smkx }; zle-line-finish() { echoti rmkx }; zle -N zle-line-init; zle -N zle-line-finish\n"}}, []string{"echo a\r", "x\x15", "x\x03", "\x15"}},
 		{"fish", setup{argv: fishes, files: several}, []string{"echo o\t\t", "\x0c", "\x15", "x\x03", "\x03", "x\x15", "\x15"}},
 		{"fish, widget", setup{argv: fishes, files: map[string]string{".config/fish/config.fish": ffzf}}, []string{"echo ", "\x14", "\x15"}},
-		{"mksh", setup{argv: mksh, files: several}, []string{"echo o\t\t", "\x0c", "\x1b?", "\x15", "x\x03", "echo a\x07", "\x07", "x\x15"}},
+		{"mksh", setup{argv: mksh, files: several}, []string{"echo o\t\t", "\x0c", "\x1b?", "\x15", "x\x03", "echo a\x07", "\x07", "x\x15", "echo o\t\t\x15", "echo o\t\t\x15x\x15", "echo o\t\t\x08\x08", "\x15echo o\t\t\x01\x0b", "x\x15"}},
 		{"ash", setup{argv: ashes, files: several}, []string{"echo o\t\t", "\x0c", "\x15", "x\x03"}},
 		{"ash, job before", setup{argv: ashes}, []string{job, goes, "ec", "\x15"}},
 		{"ash, job within", setup{argv: ashes}, []string{job, "ec", goes, "\x15", "ec", "\x08\x08"}},

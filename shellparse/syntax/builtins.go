@@ -147,14 +147,6 @@ func (r *runner) mapfile() {
 	}
 }
 
-func (r *runner) bind() {
-	for _, w := range r.words[1:] {
-		if t, ok := w.Known(); !ok || !strings.HasPrefix(t, "-") || t == "-x" || t == "-f" {
-			r.foreign(InArguments, "it binds keys to commands")
-		}
-	}
-}
-
 // printfBuiltin: -v NAME, or -vNAME, sets a variable, whichever that is where the first word only shows at run time.
 func (r *runner) printfBuiltin() {
 	if len(r.words) < 2 {

@@ -145,6 +145,10 @@ func (r *runner) method() func() {
 		return r.mapfile
 	case "bind":
 		return r.bind
+	case "bindkey":
+		return r.bindkey
+	case "zle":
+		return r.zle
 	case "printf":
 		return r.printfBuiltin
 	case "print", "vared", "getln", "sysread", "sysopen", "syserror", "strftime", "zformat", "zparseopts", "zregexparse", "zstat", "stat", "zstyle", "zpty", "zselect", "zsocket", "zcurses", "ztie", "private":
@@ -179,6 +183,9 @@ func (r *runner) method() func() {
 		return r.emulate
 	case "argparse":
 		return r.argparse
+	}
+	if r.dialect == Fish && r.name == "commandline" {
+		return r.commandline
 	}
 	if r.dialect == Fish && r.name == "set" {
 		return r.fishSet

@@ -17,6 +17,8 @@ import (
 // controlling one that /dev/tty opens, nor one that a relay has in between. It looks at every process of the container,
 // so it is asked when it matters.
 func Alone(root ID) (bool, error) {
+	syscall.ForkLock.RLock() // a process that we start has what we have open until it executes its program
+	defer syscall.ForkLock.RUnlock()
 	f, err := openTerminal(root)
 	if err != nil {
 		return false, err

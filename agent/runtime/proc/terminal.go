@@ -392,7 +392,11 @@ func threadReads(pid, task int, terminal os.FileInfo) (*read, error) {
 
 // waitsFor returns the descriptors that a blocked system call wants to read from.
 func waitsFor(pid int, number int64, args [3]uint64) []int {
-	switch waits[number] {
+	kind := waits[number]
+	if kind == waitAgain && args[1] <= maxPolled {
+		kind = waitPoll // other calls that go on have a large number there, or nothing to be read at the address
+	}
+	switch kind {
 	case waitRead:
 		return []int{int(int32(args[0]))} // #nosec G115 -- a descriptor is an int
 	case waitPoll: // struct pollfd[]: int fd; short events, revents
@@ -438,7 +442,11 @@ const (
 	waitPoll
 	waitSelect
 	waitEpoll
+	waitAgain // a call that a stop has interrupted and that goes on: of those to read only poll, with its arguments
 )
+
+// maxPolled bounds how many descriptors such a call may be for.
+const maxPolled = 16
 
 func memory(pid int, at, n uint64) []byte {
 	if at == 0 || n == 0 {

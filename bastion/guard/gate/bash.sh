@@ -9,19 +9,27 @@ unset __podbastion_env
 [[ ${HISTFILE-} == ~/.sh_history ]] && HISTFILE=~/.bash_history
 [[ ${MAILCHECK@a} == *x* ]] || MAILCHECK=60
 
-# __podbastion_line KIND FUNCTION: tells the pending line and waits for the word that lets readline's FUNCTION run.
+# __podbastion_line KIND FUNCTION: tells the pending line and waits for the word that lets readline's FUNCTION run. Keys
+# that a macro's line has overtaken are read meanwhile; they are told when the bastion asks for them.
 __podbastion_line() {
-  local - reply expanded IFS=
+  local - reply keys= word expanded IFS=
   set +veuf
   __podbastion_next '""'
   __podbastion_expand
   [[ $1 != edit ]] || expanded="${FCEDIT:-${VISUAL:-${EDITOR:-vi}}}"
   (( ++__podbastion_count ))
   __podbastion_tell "l;$__podbastion_count;$1" "$READLINE_LINE" "$expanded"
-  until [[ ${reply-} == *"$__podbastion_nonce;$__podbastion_count;"@(run|stay) ]]; do
-    read -r -s -d . reply </dev/tty || return 0
+  word="$__podbastion_nonce;$__podbastion_count;"
+  while read -r -s -d . reply </dev/tty; do
+    keys+=$reply
+    case $keys in
+      *"$word"run) __podbastion_next "$2"; break ;;
+      *"$word"stay) break ;;
+      *"$word"keys) __podbastion_tell "k;$__podbastion_count;keys" "${keys%"$word"keys}" ""; keys= ;; # of the next line
+      *) keys+=. ;;
+    esac
   done
-  [[ $reply != *run ]] || __podbastion_next "$2"
+  return 0
 } 2>/dev/null
 
 # Tells the pending line and waits for nothing.

@@ -16,6 +16,7 @@ const (
 	Line   Kind = 'l' // a submit key was pressed; the shell waits for Reply
 	Ready  Kind = 'r' // a submit key was pressed and Line follows once the shell is sent Go
 	Answer Kind = 'q' // the pending line, as asked for
+	Keys   Kind = 'k' // keys that were read since a line was told, as asked for
 	Forged Kind = 0   // a sequence of this form that is not this gate's, or is broken
 )
 
@@ -138,7 +139,7 @@ func (f *Filter) parse() Report {
 			return Report{}
 		}
 		report.Directory = text
-	case Line, Answer, Ready:
+	case Line, Answer, Ready, Keys:
 		if f.gate.shell == Fish {
 			expanded = text // fish has no history expansion
 		}

@@ -121,6 +121,15 @@ func (g *Gate) Reply(count int, run bool) []byte {
 	return fmt.Appendf(nil, "%s;%d;%s.", g.nonce, count, word)
 }
 
+// Recall are keys that make a shell that waits for a Reply tell what else it has read meanwhile. Nil for one that does
+// not wait.
+func (g *Gate) Recall(count int) []byte {
+	if g.shell == Fish {
+		return nil
+	}
+	return fmt.Appendf(nil, "%s;%d;keys.", g.nonce, count)
+}
+
 // Go answers the report Ready: keys that make the shell go on and tell its line.
 func (g *Gate) Go() []byte { return []byte("\x1b[7770;1~") }
 

@@ -13,15 +13,25 @@ __podbastion_tell() {
   printf '\e]7770;%s;%s\x1f%q\x1f%q\a' "$__podbastion_nonce" "$@" >/dev/tty
 }
 
-# __podbastion_ask FUNCTION: tells the pending line and waits; true when it may run.
+# __podbastion_ask FUNCTION: tells the pending line and waits; true when it may run. Keys that a macro's line has overtaken
+# are read meanwhile; they are told when the bastion asks for them.
 __podbastion_ask() {
   emulate -L zsh
-  local reply text=$PREBUFFER$BUFFER expanded
+  local reply keys word text=$PREBUFFER$BUFFER expanded
   __podbastion_expanded
   (( ++__podbastion_count ))
   __podbastion_tell "l;$__podbastion_count;$1" "$text" "$expanded"
-  IFS= read -r -s -d . reply </dev/tty
-  [[ $reply == "$__podbastion_nonce;$__podbastion_count;run" ]]
+  word="$__podbastion_nonce;$__podbastion_count;"
+  while IFS= read -r -s -d . reply </dev/tty; do
+    keys+=$reply
+    case $keys in
+      *"$word"run) return 0 ;;
+      *"$word"stay) return 1 ;;
+      *"$word"keys) __podbastion_tell "k;$__podbastion_count;keys" "${keys%"$word"keys}" ""; keys= ;; # of the next line
+      *) keys+=. ;;
+    esac
+  done
+  return 1
 }
 
 # Sets expanded to the pending line after history expansion, and leaves the line as it was.
