@@ -111,6 +111,7 @@ func (b *Bridge) Exec(ctx context.Context, s Start) (Process, error) {
 		p.resize = streams[3]
 	} else {
 		p.stderr = &output{p: p, stream: streams[3]}
+		spdy.InOrder(streams[2], streams[3])
 	}
 	go p.serve()
 	go p.status(streams[0])

@@ -320,15 +320,18 @@ func noEOF(err error) error {
 	return err
 }
 
+// frames takes the engine's stream apart. What comes on one part goes on before what comes on the other behind it: a
+// client that sees the end of the one may not wait for the other.
 func frames(r *bufio.Reader, out, errOut *queue) error {
 	var head [8]byte
+	w, other := out, errOut
 	for {
 		if _, err := io.ReadFull(r, head[:]); err != nil {
 			return err
 		}
-		w := out
-		if head[0] == 2 {
-			w = errOut
+		if (head[0] == 2) != (w == errOut) {
+			w.settle()
+			w, other = other, w
 		}
 		for left := int64(binary.BigEndian.Uint32(head[4:])); left > 0; {
 			if r.Buffered() == 0 {

@@ -18,6 +18,7 @@ type queue struct {
 	block       *[queueSize]byte // nil while empty
 	first, last int              // of what it holds
 	ended       error            // what the reader gets after that; nil while open
+	given       bool             // the reader has got some and not come for more yet
 }
 
 func newQueue() *queue {
@@ -60,12 +61,17 @@ func (q *queue) Write(p []byte) (int, error) {
 func (q *queue) Read(p []byte) (int, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.given = false
+	if q.block == nil {
+		q.changed.Broadcast()
+	}
 	for q.block == nil {
 		if q.ended != nil {
 			return 0, q.ended
 		}
 		q.changed.Wait()
 	}
+	q.given = true
 	n := copy(p, q.block[q.first:q.last])
 	if q.first += n; q.first == q.last {
 		blocks.Put(q.block)
@@ -73,6 +79,15 @@ func (q *queue) Read(p []byte) (int, error) {
 	}
 	q.changed.Broadcast()
 	return n, nil
+}
+
+// settle waits until the reader has done with all there is, as its coming for more tells.
+func (q *queue) settle() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for q.ended == nil && (q.block != nil || q.given) {
+		q.changed.Wait()
+	}
 }
 
 // close ends the queue; the reader gets what is in it first, then err, or io.EOF. Only the first call counts.

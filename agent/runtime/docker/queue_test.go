@@ -1,10 +1,13 @@
 package docker
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"io"
 	"math/rand/v2"
+	"runtime"
+	"sync"
 	"testing"
 )
 
@@ -81,5 +84,46 @@ func TestQueueClosedWhileFull(t *testing.T) {
 	}
 	if got, err := io.ReadAll(q); len(got) != queueSize || err != nil {
 		t.Errorf("%d bytes, %v", len(got), err)
+	}
+}
+
+// What comes on one part goes on before what comes on the other behind it, whoever reads them.
+func TestFramesKeepOrder(t *testing.T) {
+	var stream bytes.Buffer
+	random := rand.New(rand.NewPCG(5, 6)) // #nosec G404 -- a test's
+	var want []byte
+	for i := range 2000 {
+		part, n := byte(1+random.IntN(2)), 1+random.IntN(300)
+		stream.Write([]byte{part, 0, 0, 0, 0, 0, byte(n >> 8), byte(n)})
+		stream.Write(bytes.Repeat([]byte{byte(i)}, n))
+		want = append(want, bytes.Repeat([]byte{byte(i)}, n)...)
+	}
+	out, errOut := newQueue(), newQueue()
+	var mu sync.Mutex
+	var got []byte
+	var readers sync.WaitGroup
+	for _, q := range []*queue{out, errOut} {
+		readers.Go(func() {
+			p := make([]byte, 100)
+			for {
+				n, err := q.Read(p)
+				if err != nil {
+					return
+				}
+				runtime.Gosched() // so that the other may come first
+				mu.Lock()
+				got = append(got, p[:n]...)
+				mu.Unlock()
+			}
+		})
+	}
+	if err := frames(bufio.NewReader(&stream), out, errOut); !errors.Is(err, io.EOF) {
+		t.Error(err)
+	}
+	out.close(nil)
+	errOut.close(nil)
+	readers.Wait()
+	if !bytes.Equal(got, want) {
+		t.Errorf("%d of %d bytes came out, or in another order", len(got), len(want))
 	}
 }

@@ -243,6 +243,9 @@ func (c *Conn) receiveData(id uint32, length int, fin bool) error {
 	c.mu.Lock()
 	s := c.streams[id]
 	c.mu.Unlock()
+	if s != nil && length > 0 {
+		s.turn()
+	}
 	for length > 0 {
 		var free []byte
 		if s != nil {

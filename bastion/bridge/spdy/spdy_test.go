@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -117,6 +118,59 @@ func TestEchoOfManySizes(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// What comes on one of two streams is read before what comes on the other behind it, whoever reads them.
+func TestInOrder(t *testing.T) {
+	var mu sync.Mutex
+	var theirs []*spdystream.Stream
+	both := make(chan struct{})
+	c := pair(t, func(s *spdystream.Stream) {
+		_ = s.SendReply(http.Header{}, false)
+		mu.Lock()
+		defer mu.Unlock()
+		if theirs = append(theirs, s); len(theirs) == 2 {
+			close(both)
+		}
+	})
+	streams, err := c.Open(map[string]string{"a": "b"}, map[string]string{"a": "c"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	spdy.InOrder(streams[0], streams[1])
+	<-both
+	var want, got []byte
+	var readers sync.WaitGroup
+	for _, s := range streams {
+		readers.Go(func() {
+			p := make([]byte, 100)
+			for {
+				n, err := s.Read(p)
+				if err != nil {
+					return
+				}
+				runtime.Gosched() // so that the other may come first
+				mu.Lock()
+				got = append(got, p[:n]...)
+				mu.Unlock()
+			}
+		})
+	}
+	random := rand.New(rand.NewPCG(8, 9)) // #nosec G404 -- a test's
+	for i := range 2000 {
+		p := bytes.Repeat([]byte{byte(i)}, 1+random.IntN(300))
+		want = append(want, p...)
+		if _, err := theirs[random.IntN(2)].Write(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, s := range theirs {
+		_ = s.Close()
+	}
+	readers.Wait()
+	if !bytes.Equal(got, want) {
+		t.Errorf("%d of %d bytes were read, or in another order", len(got), len(want))
+	}
 }
 
 func TestEndsAreToldApart(t *testing.T) {

@@ -25,6 +25,25 @@ type Stream struct {
 	over    error // io.EOF after the peer's FIN, ErrReset after its reset
 	refuse  bool  // we want no more
 	closed  bool  // we sent our FIN or reset
+	given   bool  // the reader has got some and not come for more yet
+	other   *Stream
+}
+
+// InOrder has what comes on one of two streams read only when all that came on the other before was done with: that is
+// so when its reader comes for more. Both must be read to the end. It is called before there is anything to read.
+func InOrder(a, b *Stream) {
+	a.conn.mu.Lock()
+	defer a.conn.mu.Unlock()
+	a.other, b.other = b, a
+}
+
+// turn waits until what came on the other stream is done with. Only Serve's goroutine calls it.
+func (s *Stream) turn() {
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	for o := s.other; o != nil && !o.refuse && s.conn.err == nil && (o.count > 0 || o.given); {
+		o.room.Wait()
+	}
 }
 
 // Read returns io.EOF when the peer has ended the stream, ErrReset when it gave it up, and the connection's error when
@@ -35,6 +54,8 @@ func (s *Stream) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
+	s.given = false
+	s.room.Broadcast()
 	for s.count == 0 {
 		switch {
 		case s.over != nil:
@@ -46,6 +67,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 		}
 		s.arrived.Wait()
 	}
+	s.given = true
 	n := copy(p, s.ring[s.first:min(s.first+s.count, len(s.ring))])
 	s.first = (s.first + n) % len(s.ring)
 	s.count -= n
