@@ -24,10 +24,10 @@ import (
 )
 
 const (
-	grace = 300 * time.Millisecond // for processes to end after SIGHUP
-	drain = time.Second            // of waiting for output of a terminal whose program ended
-	start = time.Minute            // of waiting for an engine that has much to do; whoever waits can go
-	lost  = 3 * time.Second        // of an engine that cannot be asked before an execution counts as lost
+	grace = 2 * time.Second // for processes to end after SIGHUP, and put away what they have half done, on a busy node
+	drain = time.Second     // of waiting for output of a terminal whose program ended
+	start = time.Minute     // of waiting for an engine that has much to do; whoever waits can go
+	lost  = 3 * time.Second // of an engine that cannot be asked before an execution counts as lost
 )
 
 // Exec implements runtime.Runtime.
