@@ -21,7 +21,6 @@ import (
 	"github.com/podbastion/podbastion/agent/files/serve"
 	"github.com/podbastion/podbastion/agent/runtime"
 	"github.com/podbastion/podbastion/agent/runtime/proc"
-	"github.com/podbastion/podbastion/internal/direct"
 )
 
 const (
@@ -121,12 +120,12 @@ func (c *Confined) attend(ctx context.Context, helper *os.Process, wait func() e
 		cancel(ErrContainerEnded)
 	}()
 	go func() { // ends with s.In, or when the helper no longer reads
-		_, _ = s.In.WriteTo(direct.New(its.in))
+		_, _ = s.In.WriteTo(its.in)
 		_ = its.in.Close()
 	}()
 	var copies sync.WaitGroup
 	copies.Go(func() {
-		_, err := io.CopyBuffer(during{ctx, s.Out}, struct{ io.Reader }{direct.New(its.out)}, make([]byte, copySize))
+		_, err := io.CopyBuffer(during{ctx, s.Out}, struct{ io.Reader }{its.out}, make([]byte, copySize))
 		if err != nil {
 			cancel(fmt.Errorf("files: the client's side is gone: %w", err))
 		}
@@ -148,7 +147,7 @@ func (c *Confined) attend(ctx context.Context, helper *os.Process, wait func() e
 	err := wait()
 	close(ended)
 	copies.Wait()
-	for _, f := range []io.Closer{its.in, its.out, its.events} {
+	for _, f := range []*os.File{its.in, its.out, its.events} {
 		_ = f.Close()
 	}
 	if cause := context.Cause(ctx); cause != nil {
@@ -227,8 +226,7 @@ func (c *Confined) lines(w io.Writer, p []byte, end bool) ([]byte, error) {
 
 // streams are this side's ends of a helper's.
 type streams struct {
-	in, out *os.File
-	events  io.ReadCloser
+	in, out, events *os.File
 }
 
 // launch starts a helper with streams of its own.
@@ -241,7 +239,7 @@ func launch(cmd *exec.Cmd) (streams, error) {
 	if err != nil {
 		return streams{}, errors.Join(err, stdin.Close(), in.Close())
 	}
-	events, stderr, err := direct.Pipe()
+	events, stderr, err := quietPipe()
 	if err != nil {
 		return streams{}, errors.Join(err, stdin.Close(), in.Close(), out.Close(), stdout.Close())
 	}
@@ -259,4 +257,13 @@ func launch(cmd *exec.Cmd) (streams, error) {
 		return streams{}, errors.Join(err, in.Close(), out.Close(), events.Close())
 	}
 	return streams{in, out, events}, nil
+}
+
+// quietPipe is one that nothing of the runtime looks at: what is written wakes only who reads at that moment.
+func quietPipe() (r, w *os.File, err error) {
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+		return nil, nil, err
+	}
+	return os.NewFile(uintptr(fds[0]), "events"), os.NewFile(uintptr(fds[1]), "events"), nil // #nosec G115 -- descriptors
 }

@@ -61,7 +61,6 @@ var table = []row{
 		"a session does not know what carries it: SSH today, HTTP tomorrow"},
 	{"bastion/sshd", []string{"audit", "auth", "auth/throttle", "auth/verify", "bastion/bridge", "bastion/session", "bastion/target", "internal/..."}, "the SSH front ends where a session begins"},
 
-	{"internal/tcp", []string{"internal/direct"}, "a connection is read as any descriptor is"},
 	{"internal/...", nil, "what all may import imports none of them"},
 	{"test/...", nil, "the real-program tests drive the built binaries and link none of the product"},
 }
@@ -98,7 +97,7 @@ var bans = []ban{
 	{imports: []string{"os/exec"}, in: []string{"auth/...", "audit/...", "shellparse/...", "bastion/..."}, but: []string{"bastion/demo"}, why: "the bastion runs nothing on its own machine"},
 	{imports: []string{"os", "net", "net/http", "os/exec", "syscall", "golang.org/x/sys/..."}, in: []string{"auth/policy", "auth/grant", "shellparse/...", "bastion/target", "bastion/route", "bastion/picker"},
 		but: []string{"auth/grant"}, why: "these are pure: what they need to know is an argument"},
-	{imports: []string{"unsafe"}, but: []string{"agent/files/...", "agent/runtime/proc", "internal/direct"}, why: "only system calls that have no wrapper need it"},
+	{imports: []string{"unsafe"}, but: []string{"agent/files/...", "agent/runtime/proc"}, why: "only system calls that have no wrapper need it"},
 	{imports: []string{"C", "plugin"}, why: "the binaries are static"},
 	{imports: []string{"testing/...", "go.uber.org/goleak", "github.com/rogpeppe/go-internal/...", "github.com/charmbracelet/...", "net/http/httptest"},
 		why: "test helpers do not belong into the product"},

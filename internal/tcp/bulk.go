@@ -1,12 +1,9 @@
 package tcp
 
 import (
-	"io"
 	"net"
 	"sync"
 	"syscall"
-
-	"github.com/podbastion/podbastion/internal/direct"
 )
 
 const (
@@ -23,27 +20,18 @@ var blocks = sync.Pool{New: func() any { b := make([]byte, bulkSize); return &b 
 // Like any connection it is read by one goroutine at a time.
 type Bulk struct {
 	net.Conn
-	in  io.Reader // the connection's
-	out io.Writer
 
 	busy        bool
 	block       *[]byte // borrowed while busy
 	first, last int     // of what block holds and nobody has read
 
-	mu     sync.Mutex // guards all below, and held while writing
-	whole  bool
-	joined []byte
+	mu    sync.Mutex // guards all below, and held while writing
+	whole bool
+	out   []byte
 }
 
 // NewBulk wraps a connection.
-func NewBulk(c net.Conn) *Bulk {
-	b := &Bulk{Conn: c, in: c, out: c}
-	if c, ok := c.(*net.TCPConn); ok {
-		s := direct.New(c)
-		b.in, b.out = s, s
-	}
-	return b
-}
+func NewBulk(c net.Conn) *Bulk { return &Bulk{Conn: c} }
 
 // Read implements net.Conn.
 func (b *Bulk) Read(p []byte) (int, error) {
@@ -51,14 +39,14 @@ func (b *Bulk) Read(p []byte) (int, error) {
 		return b.take(p), nil
 	}
 	if !b.busy || len(p) >= bulkSize {
-		n, err := b.in.Read(p)
+		n, err := b.Conn.Read(p)
 		b.busy = n >= busyRead
 		return n, err
 	}
 	if b.block == nil {
 		b.block = blocks.Get().(*[]byte)
 	}
-	n, err := b.in.Read(*b.block)
+	n, err := b.Conn.Read(*b.block)
 	b.first, b.last, b.busy = 0, n, n >= busyRead
 	return b.take(p), err
 }
@@ -79,9 +67,9 @@ func (b *Bulk) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.whole {
-		return b.out.Write(p)
+		return b.Conn.Write(p)
 	}
-	b.joined = append(b.joined, p...)
+	b.out = append(b.out, p...)
 	return len(p), nil
 }
 
@@ -94,15 +82,15 @@ func (b *Bulk) Whole(write func() error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.whole = false
-	out := b.joined
-	b.joined = out[:0]
+	out := b.out
+	b.out = out[:0]
 	if len(out) > 0 {
-		if _, writeErr := b.out.Write(out); writeErr != nil {
+		if _, writeErr := b.Conn.Write(out); writeErr != nil {
 			return writeErr
 		}
 	}
 	if len(out) < busyRead {
-		b.joined = nil // a quiet connection holds nothing
+		b.out = nil // a quiet connection holds nothing
 	}
 	return err
 }
