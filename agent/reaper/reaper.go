@@ -24,9 +24,8 @@ import (
 const Command = "reaper"
 
 const (
-	grace    = 300 * time.Millisecond // for processes to end after SIGHUP
-	patience = 30 * time.Second       // for all of one session's
-	atOnce   = 4                      // each look goes through all of /proc
+	patience = 30 * time.Second // for all of one session's
+	atOnce   = 4                // each look goes through all of /proc
 	maxLine  = 4 << 10
 )
 
@@ -84,7 +83,7 @@ func endAll(open sessions) error {
 			defer func() { <-slots }()
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
-			errs <- ender.EndTree(ctx, session, id, grace)
+			errs <- ender.EndTree(ctx, session, id, proc.Grace)
 		}()
 	}
 	var first error

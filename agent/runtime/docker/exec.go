@@ -24,7 +24,6 @@ import (
 )
 
 const (
-	grace = 2 * time.Second // for processes to end after SIGHUP, and put away what they have half done, on a busy node
 	drain = time.Second     // of waiting for output of a terminal whose program ended
 	start = time.Minute     // of waiting for an engine that has much to do; whoever waits can go
 	lost  = 3 * time.Second // of an engine that cannot be asked before an execution counts as lost
@@ -269,7 +268,7 @@ func exitOf(status unix.WaitStatus) runtime.Exit {
 
 // Kill implements runtime.Process.
 func (p *process) Kill(ctx context.Context) error {
-	err := p.api.ender.EndTree(ctx, p.session, p.root, grace)
+	err := p.api.ender.EndTree(ctx, p.session, p.root, proc.Grace)
 	p.end(nil)
 	p.conn.Close()
 	for _, q := range p.queues {

@@ -142,6 +142,9 @@ func Tree(session string, root ID) []Stat {
 	return c.tree(session, root)
 }
 
+// Grace is how long processes have to end after SIGHUP, and to put away what they have half done, on a busy node, too.
+const Grace = 2 * time.Second
+
 // EndTree ends every process of a session: SIGHUP and SIGCONT first, as a terminal that goes away does, then SIGKILL
 // to what is left after grace, until nothing is.
 func (e *Ender) EndTree(ctx context.Context, session string, root ID, grace time.Duration) error {

@@ -24,9 +24,6 @@ import (
 	"github.com/podbastion/podbastion/internal/tty"
 )
 
-// grace is how long processes have to end after SIGHUP.
-const grace = 300 * time.Millisecond
-
 // drain is how long output of a terminal is waited for after its program ended.
 const drain = time.Second
 
@@ -285,7 +282,7 @@ func (p *process) Wait(ctx context.Context) (runtime.Exit, error) {
 }
 
 func (p *process) Kill(ctx context.Context) error {
-	err := p.ender.EndTree(ctx, p.session, p.root, grace)
+	err := p.ender.EndTree(ctx, p.session, p.root, proc.Grace)
 	p.close()
 	return err
 }

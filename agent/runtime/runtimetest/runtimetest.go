@@ -41,6 +41,7 @@ func Run(t *testing.T, s Subject) {
 	t.Run("bulk both ways", func(t *testing.T) { bulk(ctx, t, s.Runtime, c) })
 	t.Run("missing program", func(t *testing.T) { missing(ctx, t, s.Runtime, c) })
 	t.Run("the whole tree ends", func(t *testing.T) { tree(ctx, t, s.Runtime, c) })
+	t.Run("there is time to put away", func(t *testing.T) { putAway(ctx, t, s.Runtime, c) })
 	t.Run("a child keeps the terminal", func(t *testing.T) { heldTerminal(ctx, t, s.Runtime, c) })
 	t.Run("many at once", func(t *testing.T) { many(ctx, t, s.Runtime, c) })
 }
@@ -245,6 +246,26 @@ func tree(ctx context.Context, t *testing.T, r runtime.Runtime, c runtime.Contai
 		if _, err := bystander.Wait(ctx); err != nil && ctx.Err() != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// putAway has a program that is ended take its time to end by itself, as rsync does to keep the part that it has.
+func putAway(ctx context.Context, t *testing.T, r runtime.Runtime, c runtime.Container) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	file := "/tmp/put-away-" + rand.Text()
+	p, _ := start(ctx, t, r, c, false, noSize, "/bin/sh", "-c", `trap '(trap "" HUP; exec sleep 0.8); echo kept >'`+file+`'; exit' HUP; echo up; while :; do sleep 0.1; done`)
+	if _, err := io.ReadFull(p.Stdout(), make([]byte, 3)); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Kill(ctx); err != nil {
+		t.Error(err)
+	}
+	if _, err := p.Wait(ctx); err != nil && ctx.Err() != nil {
+		t.Error(err)
+	}
+	if got := run(ctx, t, r, c, "cat "+file+"; rm "+file, nil); got.out != "kept\n" {
+		t.Errorf("%q was put away: %s", got.out, got.err)
 	}
 }
 
