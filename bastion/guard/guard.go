@@ -171,6 +171,7 @@ type Guard struct {
 	replaced  bool   // the session's own shell may have become another one
 	tampered  bool   // what the gate tells may have been changed
 	pending   string // lines that the next one continues, as the screen path knows them
+	guessed   bool   // and one of them is not certain
 	prompt    string // the prompt before the first of them
 	last      Command
 	looked    time.Time

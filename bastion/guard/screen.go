@@ -110,6 +110,9 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 	}
 	if g.pending != "" && prompt != g.prompt {
 		c.Before = g.pending
+		if g.guessed {
+			c.Sure, c.Unsure = false, true
+		}
 	} else {
 		g.pending, g.prompt = "", prompt
 	}
@@ -128,7 +131,7 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 			g.stacked = true
 		}
 		if v.Incomplete && len(c.Before)+len(c.Line) < maxPending {
-			g.pending = c.Before + c.Line + "\n"
+			g.pending, g.guessed = c.Before+c.Line+"\n", c.Unsure
 		}
 		if secret {
 			defer g.forget() // the line model must not hold it

@@ -102,3 +102,24 @@ func TestSilentGateThatRan(t *testing.T) {
 		})
 	}
 }
+
+// What continues a line that is not certain is not certain either: here one that completion added to where no node says
+// that nobody else writes.
+func TestNothingIsCertainBehindAGuess(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{files: map[string]string{"unmistakable": ""}, judge: rules(t, auth.Denylist, auth.Deny, "touch")})
+	w.prompt()
+	for _, keys := range []string{"cat <<E\r", "unmis\t", "\r", "E\r", "echo b\r"} {
+		w.keys(keys)
+		w.quiet()
+	}
+	events := w.recorded()
+	if len(events) != 4 {
+		t.Fatalf("told %+v", events)
+	}
+	for i, sure := range []bool{true, false, false, true} {
+		if events[i].Command.Sure != sure || events[i].Verdict.Sure && !sure {
+			t.Errorf("told %+v", events[i])
+		}
+	}
+}
