@@ -94,6 +94,13 @@ func TestNestedShells(t *testing.T) {
 				w := newWorld(t, s)
 				w.prompt()
 				w.keys(c.start)
+				if c.prompt != "" {
+					w.wait("its prompt", func() bool {
+						_, shown, _ := strings.Cut(plain(w.screen.String()), strings.TrimRight(c.start, "\r"))
+						shown = strings.TrimSpace(shown)
+						return shown != "" && strings.Contains("$#>%", shown[len(shown)-1:])
+					})
+				}
 				w.quiet()
 				w.play(step{"touch F\r", "denied by rule rule: not here"})
 				w.quiet()
