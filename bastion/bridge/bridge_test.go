@@ -180,3 +180,26 @@ func TestFacts(t *testing.T) {
 		t.Errorf("another user: %v", err)
 	}
 }
+
+// Output waits until what came on standard error before it is done with.
+func TestOutputKeepsOrder(t *testing.T) {
+	a := agenttest.Start(t)
+	p := exec(t, newBridge(t, a), start(a, "/bin/sh", "-c", "echo e >&2; sleep 0.1; echo o; sleep 60"))
+	if _, err := io.ReadFull(p.Stderr(), make([]byte, 2)); err != nil {
+		t.Fatal(err)
+	}
+	read := make(chan error, 1)
+	go func() {
+		_, err := io.ReadFull(p.Stdout(), make([]byte, 2))
+		read <- err
+	}()
+	select {
+	case err := <-read:
+		t.Fatalf("the output came first: %v", err)
+	case <-time.After(500 * time.Millisecond): // it has come long ago
+	}
+	go func() { _, _ = io.Copy(io.Discard, p.Stderr()) }() // ends with the process
+	if err := <-read; err != nil {
+		t.Error(err)
+	}
+}
