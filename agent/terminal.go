@@ -7,12 +7,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/podbastion/podbastion/agent/facts"
 	"github.com/podbastion/podbastion/agent/runtime/proc"
 )
 
 // TerminalProtocol is what a connection is upgraded to on which a terminal's state is asked for again and again: the
 // client writes a line "?", the agent answers with a line of JSON, either the state or {"error": "…"}. To a line "alone?"
-// it answers {"alone": true}, or false: whether nobody but the reader can be writing to the terminal.
+// it answers {"alone": true}, or false: whether nobody but the reader can be writing to the terminal. To a line "files?"
+// it answers {"command": "bash", "files": […]}: the files in which the keys of the reader, a shell, may be bound
+// (facts.StartFile).
 const TerminalProtocol = "podbastion-terminal/1"
 
 const (
@@ -80,10 +83,27 @@ func answerTerminal(w http.ResponseWriter, live *session) {
 			answer = answerLine(struct {
 				Alone bool `json:"alone"`
 			}{alone}, err)
+		case "files?\n":
+			answer = answerLine(startFiles(live.root))
 		default:
 			return
 		}
 	}
+}
+
+type shellFiles struct {
+	Command string            `json:"command"`
+	Files   []facts.StartFile `json:"files"`
+}
+
+// startFiles reads those of whoever has a terminal.
+func startFiles(root proc.ID) (shellFiles, error) {
+	t, err := proc.ReadTerminal(root)
+	if err != nil || !t.Shell || t.Busybox {
+		return shellFiles{Command: t.Command}, err
+	}
+	files, err := facts.StartFiles(t.Leader(), t.Command)
+	return shellFiles{t.Command, files}, err
 }
 
 func watchTerminal(w http.ResponseWriter, r *http.Request, live *session) {

@@ -2,7 +2,6 @@ package bridge
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,8 +15,10 @@ import (
 	"github.com/podbastion/podbastion/bastion/target"
 )
 
-// maxTerminal bounds one answer: a path of 4 KiB, escaped.
-const maxTerminal = 32 << 10
+const (
+	maxTerminal = 32 << 10 // of an answer: a path of 4 KiB, escaped
+	maxFiles    = 4 << 20  // of one that holds files
+)
 
 const terminalProtocol = "podbastion-terminal/1"
 
@@ -37,6 +38,19 @@ type TerminalState struct {
 	Unsure          bool   `json:"unsure"`          // a shell may read the keys: which of several terminals gets them cannot be told
 }
 
+// ShellFiles are what a running shell has read when it started.
+type ShellFiles struct {
+	Command string      `json:"command"` // program, base name
+	Files   []ShellFile `json:"files"`
+}
+
+// ShellFile is one of them.
+type ShellFile struct {
+	Name string `json:"name"` // as the container names it
+	Keys bool   `json:"keys"` // it is readline's, which binds keys; else the shell's code
+	Text string `json:"text"`
+}
+
 // TerminalConn answers questions about one session's terminal over a connection that stays open.
 type TerminalConn interface {
 	// State asks the node now. Questions are answered one after the other. After an error that is not the context's the
@@ -45,6 +59,8 @@ type TerminalConn interface {
 	// Alone asks whether nobody but the reader, and those that wait for it, can be writing to the terminal. It takes the
 	// node longer.
 	Alone(ctx context.Context) (bool, error)
+	// Files asks for the files in which the keys of the reader, a shell, may be bound.
+	Files(ctx context.Context) (ShellFiles, error)
 	Close() error
 }
 
@@ -103,6 +119,11 @@ func (t *terminalConn) Alone(ctx context.Context) (bool, error) {
 	return a.Alone, err
 }
 
+func (t *terminalConn) Files(ctx context.Context) (ShellFiles, error) {
+	a, err := t.ask(ctx, "files?\n")
+	return ShellFiles{a.Command, a.Files}, err
+}
+
 func (t *terminalConn) ask(ctx context.Context, question string) (terminalAnswer, error) {
 	select {
 	case t.turn <- struct{}{}:
@@ -129,14 +150,22 @@ func (t *terminalConn) exchange(question string) {
 		t.answers <- answer{nil, err}
 		return
 	}
-	line, err := t.in.ReadSlice('\n')
-	t.answers <- answer{bytes.Clone(line), err}
+	var answered []byte
+	for {
+		part, err := t.in.ReadSlice('\n')
+		answered = append(answered, part...)
+		if !errors.Is(err, bufio.ErrBufferFull) || len(answered) > maxFiles {
+			t.answers <- answer{answered, err}
+			return
+		}
+	}
 }
 
 type terminalAnswer struct {
 	TerminalState
-	Alone bool   `json:"alone"`
-	Error string `json:"error"`
+	Alone bool        `json:"alone"`
+	Files []ShellFile `json:"files"`
+	Error string      `json:"error"`
 }
 
 func parseTerminal(a answer) (s terminalAnswer, err error) {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -154,6 +156,46 @@ func TestAlone(t *testing.T) {
 		}
 		expectState(t, c, step.name, step.state)
 		expectAlone(t, c, step.name, step.want)
+	}
+}
+
+// The files in which keys may be bound are those of the shell that has the terminal now.
+func TestShellFiles(t *testing.T) {
+	a := agenttest.Start(t)
+	inputrc, bashrc, zshrc := `"\C-t": accept-line`, "# "+strings.Repeat("x", 40_000), "bindkey '^T' accept-line"
+	for name, text := range map[string]string{".inputrc": inputrc, ".bashrc": bashrc, "z/.zshrc": zshrc} {
+		must(t, os.MkdirAll(filepath.Dir(filepath.Join(a.Dir, name)), 0o755))
+		must(t, os.WriteFile(filepath.Join(a.Dir, name), []byte(text), 0o644))
+	}
+	p, c := shell(t, a, newBridge(t, a))
+	prompt := bridge.TerminalState{ShellForeground: true, Nested: true, Reading: true, Command: "bash"}
+	for _, step := range []struct {
+		keys  string
+		state bridge.TerminalState
+		want  map[string]string
+	}{
+		{"export ZDOTDIR=" + a.Dir + "/z; HOME=" + a.Dir + " bash --norc -i\r", prompt, map[string]string{".inputrc": inputrc, ".bashrc": bashrc}},
+		{"zsh -fi\r", bridge.TerminalState{ShellForeground: true, Nested: true, Reading: true, Command: "zsh"}, map[string]string{"z/.zshrc": zshrc}},
+		{"cat\r", bridge.TerminalState{Echo: true, Canonical: true, Reading: true, Command: "cat"}, nil},
+	} {
+		if _, err := io.WriteString(p.Stdin(), step.keys); err != nil {
+			t.Fatal(err)
+		}
+		expectState(t, c, step.keys, step.state)
+		got, err := c.Files(t.Context())
+		must(t, err)
+		found := map[string]string{}
+		for _, f := range got.Files {
+			if name, ok := strings.CutPrefix(f.Name, a.Dir+"/"); ok {
+				found[name] = f.Text
+			}
+			if f.Keys != strings.HasSuffix(f.Name, "inputrc") {
+				t.Errorf("%s: keys %v", f.Name, f.Keys)
+			}
+		}
+		if got.Command != step.state.Command || !maps.Equal(found, step.want) {
+			t.Errorf("%q: %q with %d files: %.200q", step.keys, got.Command, len(found), found)
+		}
 	}
 }
 

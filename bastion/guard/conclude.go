@@ -65,7 +65,7 @@ func (g *Guard) conclude(ctx context.Context, d decision, v Verdict) error {
 	if d.held {
 		g.mu.Lock()
 		if len(g.queue) > 0 {
-			g.consume(1)
+			g.takeHeld()
 		}
 		g.mu.Unlock()
 	}

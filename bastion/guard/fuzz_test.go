@@ -13,6 +13,7 @@ import (
 	"github.com/podbastion/podbastion/auth"
 	"github.com/podbastion/podbastion/bastion/guard/gate"
 	"github.com/podbastion/podbastion/internal/tty"
+	"github.com/podbastion/podbastion/shellparse/keyfile"
 )
 
 // plainShell is the least of a shell: the kernel edits its lines, and it runs what it is given by remembering it. With
@@ -50,6 +51,8 @@ func (s *plainShell) Write(p []byte) (int, error) {
 }
 
 func (s *plainShell) Alone(context.Context) (bool, error) { return true, nil }
+
+func (s *plainShell) Keys(context.Context) (string, []keyfile.Binding, error) { return "sh", nil, nil }
 
 func (s *plainShell) State(context.Context) (State, error) {
 	s.mu.Lock()

@@ -18,6 +18,7 @@ import (
 	"github.com/podbastion/podbastion/auth"
 	"github.com/podbastion/podbastion/bastion/guard/gate"
 	"github.com/podbastion/podbastion/internal/tty"
+	"github.com/podbastion/podbastion/shellparse/keyfile"
 	"github.com/podbastion/podbastion/shellparse/line"
 	"github.com/podbastion/podbastion/shellparse/syntax"
 )
@@ -84,6 +85,8 @@ type Terminal interface {
 	State(ctx context.Context) (State, error)
 	// Alone tells that nobody but the reader can be writing to it.
 	Alone(ctx context.Context) (bool, error)
+	// Keys tells which shell has it, and which keys the user's files have that shell submit a line with.
+	Keys(ctx context.Context) (shell string, bound []keyfile.Binding, err error)
 }
 
 // Options composes a Guard.
@@ -151,11 +154,13 @@ type Guard struct {
 	asked      time.Time // when the node was last asked
 
 	// Run's own.
-	typed     bool   // text was forwarded since the last submit key
-	burst     bool   // more keys had come when that was released
-	completes bool   // a completion was asked for since
-	alone     bool   // and nobody else could write to the terminal each time
-	previous  byte   // the newest forwarded key
+	typed     bool // text was forwarded since the last submit key
+	burst     bool // more keys had come when that was released
+	completes bool // a completion was asked for since
+	alone     bool // and nobody else could write to the terminal each time
+	previous  byte // the newest forwarded key
+	bound     bound
+	pressed   int    // bytes of the held key
 	stacked   bool   // the next prompt may come with a line that was put aside or recalled
 	coded     bool   // the line may hold code that zsh runs when it completes
 	line      []byte // all keys of this line that were forwarded

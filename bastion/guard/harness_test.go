@@ -18,12 +18,14 @@ import (
 	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
 
+	"github.com/podbastion/podbastion/agent/facts"
 	"github.com/podbastion/podbastion/agent/runtime/proc"
 	"github.com/podbastion/podbastion/auth"
 	"github.com/podbastion/podbastion/auth/glob"
 	"github.com/podbastion/podbastion/auth/policy"
 	"github.com/podbastion/podbastion/bastion/guard/gate"
 	"github.com/podbastion/podbastion/internal/tty"
+	"github.com/podbastion/podbastion/shellparse/keyfile"
 )
 
 // world is a real shell on a local terminal with a guard in between, and this machine as its node.
@@ -356,6 +358,20 @@ func (n *node) State(context.Context) (State, error) {
 		Echo: s.Echo, Canonical: s.Canonical, Own: s.Shell && !s.Nested && slices.Contains([]string{"bash", "sh", "dash", "ash", "zsh", "fish", "ksh", "mksh"}, s.Command), Shell: s.Nested && !s.Scripted,
 		Program: s.Command, Busybox: s.Busybox, Directory: s.Directory, Reading: s.Reading, Unread: s.UnreadInput, Unsure: s.Unsure,
 	}, nil
+}
+
+// Keys reads the files as the agent does, and what they bind as a session does.
+func (n *node) Keys(context.Context) (string, []keyfile.Binding, error) {
+	s, err := proc.ReadTerminal(proc.Identify(n.pid))
+	if err != nil || !s.Shell || s.Busybox {
+		return s.Command, nil, err
+	}
+	files, err := facts.StartFiles(s.Leader(), s.Command)
+	var bound []keyfile.Binding
+	for _, f := range files {
+		bound = append(bound, keyfile.Read(f.Text, s.Command, f.Keys)...)
+	}
+	return s.Command, bound, err
 }
 
 // Alone asks as the agent does: a terminal's name says little, another container's may be called the same.

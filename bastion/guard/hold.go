@@ -76,6 +76,11 @@ func (g *Guard) step(ctx context.Context) error {
 		g.discarded()
 	}
 	editing := g.hook.editing && len(g.queue) > 0
+	if awaited.IsZero() && g.ran.IsZero() && !editing && g.unlearned() {
+		g.mu.Unlock()
+		g.learn(ctx)
+		return nil
+	}
 	if awaited.IsZero() && g.ran.IsZero() && len(g.queue) > 0 && !editing {
 		text = bytes.Clone(g.queue[:g.flowing()])
 		g.consume(len(text))
@@ -161,10 +166,15 @@ func (g *Guard) discarded() {
 
 // flowing counts the keys ahead of the first that could submit a line; mu is locked.
 func (g *Guard) flowing() int {
-	previous, coded := g.previous, g.coded
+	previous, coded, hooked := g.previous, g.coded, g.hooked()
 	for i, b := range g.queue {
-		if couldSubmit(previous, b) || b == '\t' && coded {
+		if couldSubmit(previous, b, coded) {
 			return i
+		}
+		if !hooked {
+			if _, n := g.bound.find(g.queue, i, ""); n > 0 {
+				return i
+			}
 		}
 		if b == interrupt[0] {
 			return i + 1 // what is behind it comes after what it does
@@ -176,9 +186,11 @@ func (g *Guard) flowing() int {
 
 // couldSubmit knows the keys that accept a line or run some of it in some shell: Enter, ^J, ^O, ^D where the kernel
 // edits, M-a and M-A in zsh, M-# in both, ^X^E and M-^E in bash, whose ^X^R reads anew what keys mean, ^X* and ^Xg in zsh;
-// and ^G, which in zsh and ksh looks as if it did.
-func couldSubmit(previous, b byte) bool {
+// and ^G, which in zsh and ksh looks as if it did; Tab behind what may be code.
+func couldSubmit(previous, b byte, coded bool) bool {
 	switch b {
+	case '\t':
+		return coded
 	case '\r', '\n', operateNext, endOfFile, sendBreak:
 		return true
 	case 'a', 'A':
@@ -264,6 +276,7 @@ func (g *Guard) noteKey(b byte) {
 		g.stacked = true
 	}
 	g.previous, g.coded = b, g.coded || mayCode(b)
+	g.bound.forwarded(b)
 	mark := pasteBegin
 	if g.pasting {
 		mark = pasteEnd
@@ -358,6 +371,13 @@ func (g *Guard) unhold() {
 	g.mu.Unlock()
 }
 
+// takeHeld takes the held key off the queue; mu is locked.
+func (g *Guard) takeHeld() []byte {
+	key := bytes.Clone(g.queue[:min(max(1, g.pressed), len(g.queue))])
+	g.consume(len(key))
+	return key
+}
+
 // release forwards the held key, unless an interrupt took it away.
 func (g *Guard) release(mark int) error {
 	g.keys.Lock()
@@ -368,13 +388,14 @@ func (g *Guard) release(mark int) error {
 		g.mu.Unlock()
 		return nil
 	}
-	key := g.queue[0]
-	g.consume(1)
+	key := g.takeHeld()
 	g.burst = len(g.queue) > 0
 	g.mu.Unlock()
-	g.noteKey(key)
+	for _, b := range key {
+		g.noteKey(b)
+	}
 	g.typed, g.completes, g.coded = false, false, false
-	return g.write([]byte{key}, true)
+	return g.write(key, true)
 }
 
 // pass forwards the held key as text.
@@ -384,10 +405,9 @@ func (g *Guard) pass(mark int) error {
 		g.mu.Unlock()
 		return nil
 	}
-	key := g.queue[0]
-	g.consume(1)
+	key := g.takeHeld()
 	g.mu.Unlock()
-	return g.text(mark, []byte{key})
+	return g.text(mark, key)
 }
 
 // flow forwards the held key as one that submits no command line.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/podbastion/podbastion/auth"
 	"github.com/podbastion/podbastion/internal/tty"
+	"github.com/podbastion/podbastion/shellparse/keyfile"
 )
 
 // waiting is a shell with a line editor that takes every key and shows nothing.
@@ -31,6 +32,8 @@ func (s *waiting) State(context.Context) (State, error) {
 }
 
 func (s *waiting) Alone(context.Context) (bool, error) { return true, nil }
+
+func (s *waiting) Keys(context.Context) (string, []keyfile.Binding, error) { return "", nil, nil }
 
 func (s *waiting) has(t *testing.T, want string) {
 	t.Helper()

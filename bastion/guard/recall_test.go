@@ -77,16 +77,16 @@ func TestCompletedBesideAnother(t *testing.T) {
 			continue
 		}
 		for _, tt := range []struct {
-			name             string
-			atTab, at, after bool // another one has the terminal open: at the completion, between, at Enter
-			want             string
+			name           string
+			atTab, atEnter bool // another one has the terminal open
+			want           string
 		}{
-			{"none", false, false, false, "allow echo /etc/hostname "},
-			{"at the completion", true, false, false, "deny echo /etc/hostname "},
-			{"at Enter", false, false, true, "deny echo /etc/hostname "},
-			{"at both", true, true, true, "deny echo /etc/hostname "},
+			{"none", false, false, "allow echo /etc/hostname "},
+			{"at the completion", true, false, "deny echo /etc/hostname "},
+			{"at Enter", false, true, "deny echo /etc/hostname "},
+			{"at both", true, true, "deny echo /etc/hostname "},
 		} {
-			if (k.name == "ash" || k.name == "mksh") && !tt.after {
+			if (k.name == "ash" || k.name == "mksh") && !tt.atEnter {
 				tt.want = "allow echo /etc/hostname " // it is written again at Enter
 			}
 			t.Run(k.name+"/"+tt.name, func(t *testing.T) {
@@ -119,10 +119,8 @@ func TestCompletedBesideAnother(t *testing.T) {
 				w.slowly("echo /etc/hostn")
 				there(tt.atTab)
 				w.keys("\t")
-				w.shows("/etc/hostname")
-				there(tt.at)
-				w.quiet()
-				there(tt.after)
+				w.quiet() // not only until it is shown: fish shows it before, as what it suggests
+				there(tt.atEnter)
 				w.keys("\r")
 				w.quiet()
 				if got := strings.Join(w.lines(), "\n"); got != tt.want {

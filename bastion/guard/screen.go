@@ -14,8 +14,8 @@ import (
 func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) error {
 	mark := g.mark()
 	settled := g.calmed(ctx, mark)
-	if g.gated() {
-		return g.viaGate(ctx, key) // it was heard of meanwhile
+	if g.gated() { // it was heard of meanwhile
+		return nil
 	}
 	g.mu.Lock()
 	if g.interrupts == mark && g.escaped() {
@@ -68,6 +68,19 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 	if known && !st.Own {
 		reads = st.Program
 	}
+	g.mu.Lock()
+	pressed, n := g.bound.find(g.queue, 0, st.Program)
+	g.mu.Unlock()
+	switch {
+	case n > 0 && (pressed.Plain || pressed.Text != ""):
+		key, g.pressed = '\r', n
+	case n > 0: // it is an editor's
+		key, g.pressed = 0x05, n
+	case !couldSubmit(g.previous, key, g.coded):
+		return g.pass(mark) // another shell's
+	default:
+		g.pressed = 1
+	}
 	expands := key == '\t' || g.previous == 0x18 && (key == '*' || key == 'g' || key == 'G') || key == endOfFile && g.zsh(reads) && strings.ContainsAny(shown.Text+shown.Typed, "(`")
 	switch {
 	case g.mark() != mark || ctx.Err() != nil:
@@ -79,7 +92,7 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 		return g.pass(mark)
 	case key == endOfFile && !expands && (!g.typed || known && !st.Canonical):
 		return g.endOfFile(mark)
-	case strings.TrimSpace(shown.Text) == "" && !secret && (!g.typed || !g.alternate()) && (!g.typed || (key == '\r' || key == '\n') && g.pending == "" && settled && shown.Confidence == line.High):
+	case strings.TrimSpace(shown.Text) == "" && pressed.Text == "" && !secret && (!g.typed || !g.alternate()) && (!g.typed || (key == '\r' || key == '\n') && g.pending == "" && settled && shown.Confidence == line.High):
 		g.started("") // an empty line
 		return g.flow()
 	}
@@ -107,6 +120,9 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 		if !c.Unseen {
 			return g.flow()
 		}
+	}
+	if pressed.Text != "" { // where in the line it goes, and what else its keys do, is not known
+		c.Line, c.Typed, c.Sure, c.Unsure = strings.TrimRight(c.Line+pressed.Text, "\n"), c.Typed+pressed.Text, false, true
 	}
 	if g.pending != "" && prompt != g.prompt {
 		c.Before = g.pending
@@ -178,6 +194,7 @@ func (g *Guard) promptText() string { return g.tracker.Prompt() }
 // started notes that a submit key is let go, with a line or with what is none.
 func (g *Guard) started(line string) {
 	g.newLine()
+	g.bound.known, g.bound.tried = false, time.Time{}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.ran, g.ranEnds, g.submitted = time.Now(), g.ends, line

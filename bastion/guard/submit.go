@@ -46,14 +46,21 @@ func (g *Guard) flowAway(st State) error {
 func (g *Guard) submit(ctx context.Context) error {
 	g.mu.Lock()
 	key := g.queue[0]
+	_, g.pressed = g.bound.find(g.queue, 0, "")
 	g.mu.Unlock()
-	defer g.unhold() // however it was decided: what comes next is not behind this key
+	defer func() { g.pressed = 0 }()
+	users := !couldSubmit(g.previous, key, g.coded) // it is held for what a file binds it to in some shell
+	defer g.unhold()                                // however it was decided: what comes next is not behind this key
 	began, poll, asked := time.Now(), pollShort, false
 	var raw time.Time // since when a program takes keys one by one
 	for {
 		if g.gated() {
-			if g.hold() != g.mark() {
+			mark := g.hold()
+			if mark != g.mark() {
 				return nil
+			}
+			if users {
+				return g.pass(mark) // the gate tells the line, whatever submits it
 			}
 			if g.pasting && g.inserts {
 				return g.viaPaste(ctx)

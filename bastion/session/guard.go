@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/podbastion/podbastion/bastion/guard"
 	"github.com/podbastion/podbastion/bastion/guard/gate"
 	"github.com/podbastion/podbastion/bastion/target"
+	"github.com/podbastion/podbastion/shellparse/keyfile"
 	"github.com/podbastion/podbastion/shellparse/syntax"
 )
 
@@ -228,6 +230,8 @@ type terminal struct {
 	conn   bridge.TerminalConn
 	failed time.Time
 	closed bool
+	files  bridge.ShellFiles // the newest, and what they bind
+	bound  []keyfile.Binding
 }
 
 var errTerminal = errors.New("session: the node does not tell of the terminal")
@@ -263,6 +267,30 @@ func (t *terminal) Alone(ctx context.Context) (bool, error) {
 		t.drop(conn)
 	}
 	return alone, err
+}
+
+// Keys implements guard.Terminal.
+func (t *terminal) Keys(ctx context.Context) (shell string, bound []keyfile.Binding, err error) {
+	conn, err := t.connect(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	files, err := conn.Files(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			t.drop(conn)
+		}
+		return "", nil, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if files.Command != t.files.Command || !slices.Equal(files.Files, t.files.Files) {
+		t.files, t.bound = files, nil
+		for _, f := range files.Files {
+			t.bound = append(t.bound, keyfile.Read(f.Text, files.Command, f.Keys)...)
+		}
+	}
+	return files.Command, t.bound, nil
 }
 
 func (t *terminal) connect(ctx context.Context) (bridge.TerminalConn, error) {

@@ -30,10 +30,11 @@ var table = []row{
 	{"shellparse/screen", []string{"internal/tty"}, "the screen knows bytes and cells, no lines and no commands"},
 	{"shellparse/line", []string{"shellparse/screen", "internal/tty"}, "a line is read from the screen; what it means is another matter"},
 	{"shellparse/syntax", nil, "grammar is text in, tree out"},
+	{"shellparse/keyfile", []string{"shellparse/syntax"}, "what a file binds is read from its text"},
 
 	{"agent", []string{"agent/...", "audit", "auth/grant", "internal/..."}, "the agent runs on every node: it knows no accounts, no policy and nothing of the bastion"},
 	{"agent/daemon", []string{"agent/...", "audit/log", "auth/grant", "internal/..."}, "the agent's composition root holds the agent only"},
-	{"agent/facts", []string{"agent/runtime"}, "it asks a container through a runtime"},
+	{"agent/facts", []string{"agent/runtime", "agent/runtime/proc"}, "it asks a container through a runtime, and a process of it"},
 	{"agent/files", []string{"agent/facts", "agent/files/...", "agent/runtime/...", "internal/..."}, "files are served in a container; grants were checked before"},
 	{"agent/files/access", []string{"agent/files/tree", "audit", "auth/glob", "internal/filewire"}, "whether a path is permitted is decided by the same patterns as everywhere; all that is imported is started with every helper"},
 	{"agent/files/tree", nil, "it walks paths and trusts nobody, so it knows nobody"},
@@ -57,7 +58,7 @@ var table = []row{
 	{"bastion/ahead", []string{"internal/filewire"}, "it stands between two streams of bytes and knows neither who is at their ends"},
 	{"bastion/guard", []string{"auth", "auth/policy", "bastion/guard/...", "shellparse/...", "internal/tty"}, "it is given its terminals, decisions and records, so that it can be tested without a session"},
 	{"bastion/guard/gate", []string{"internal/tty"}, "a hook for a shell knows the shell"},
-	{"bastion/session", []string{"audit", "audit/cast", "auth", "auth/glob", "auth/policy", "bastion/ahead", "bastion/bridge", "bastion/guard/...", "bastion/picker", "bastion/route", "bastion/target", "internal/...", "shellparse/syntax"},
+	{"bastion/session", []string{"audit", "audit/cast", "auth", "auth/glob", "auth/policy", "bastion/ahead", "bastion/bridge", "bastion/guard/...", "bastion/picker", "bastion/route", "bastion/target", "internal/...", "shellparse/keyfile", "shellparse/syntax"},
 		"a session does not know what carries it: SSH today, HTTP tomorrow"},
 	{"bastion/sshd", []string{"audit", "auth", "auth/throttle", "auth/verify", "bastion/bridge", "bastion/session", "bastion/target", "internal/..."}, "the SSH front ends where a session begins"},
 

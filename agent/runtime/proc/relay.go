@@ -72,7 +72,7 @@ func (s *sight) several(all []Terminal) Terminal {
 	t.Shell, t.Nested, t.Scripted = false, false, false
 	for _, i := range all {
 		if i.Shell && !i.Scripted && !t.Shell {
-			t.Shell, t.Nested, t.Unsure, t.Command, t.Directory = true, true, true, i.Command, ""
+			t.Shell, t.Nested, t.Unsure, t.Command, t.leader, t.Directory = true, true, true, i.Command, i.leader, ""
 		}
 		if i.Canonical && !i.Echo {
 			t.Canonical, t.Echo = true, false

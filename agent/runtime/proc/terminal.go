@@ -28,6 +28,7 @@ type Terminal struct {
 	Busybox     bool   `json:"busybox"`         // which is busybox, called so
 	Directory   string `json:"directory"`       // its working directory, as the container names it
 	Unsure      bool   `json:"unsure"`          // a shell may read the keys: which of several terminals gets them cannot be told
+	leader      int
 }
 
 // maxGroup bounds how many processes are looked at for one answer.
@@ -55,6 +56,9 @@ func ReadTerminal(root ID) (Terminal, error) {
 	}
 	return s.innermost(maxRelays)
 }
+
+// Leader is the process that Command names; the zero ID if it is gone.
+func (t *Terminal) Leader() ID { return Identify(t.leader) }
 
 // sight is what one look at a terminal showed.
 type sight struct {
@@ -114,6 +118,7 @@ func glance(f *os.File, root, foreground int) (*sight, error) {
 	s.Nested = s.Shell
 	s.Busybox = executable(leader) == "busybox"
 	s.Directory, _ = os.Readlink(file(leader, "cwd")) // it may end meanwhile
+	s.leader = leader
 	return s, nil
 }
 

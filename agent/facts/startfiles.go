@@ -1,0 +1,180 @@
+package facts
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/podbastion/podbastion/agent/runtime/proc"
+)
+
+// StartFile is a file that a shell reads when it starts.
+type StartFile struct {
+	Name string `json:"name"` // as the container names it
+	Keys bool   `json:"keys"` // it is readline's, which binds keys; else the shell's code
+	Text string `json:"text"`
+}
+
+// Bounds of what is read.
+const (
+	maxStartFile  = 64 << 10
+	maxStartFiles = 48
+	maxEnviron    = 256 << 10
+	maxIncludes   = 4
+)
+
+// StartFiles reads the files in which the user's keys may be bound that a running shell has read: it names them by its
+// program, environment and file system. A shell whose keys nobody can bind has none.
+func StartFiles(shell proc.ID, program string) ([]StartFile, error) {
+	environ, err := openProc(shell, "environ", unix.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	defer environ.Close()
+	text, err := io.ReadAll(io.LimitReader(environ, maxEnviron))
+	if err != nil {
+		return nil, fmt.Errorf("facts: %w", err)
+	}
+	root, err := openProc(shell, "root", unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	r := startReader{root: root, env: map[string]string{}}
+	for _, pair := range bytes.Split(text, []byte{0}) {
+		if name, value, ok := strings.Cut(string(pair), "="); ok {
+			r.env[name] = value
+		}
+	}
+	r.read(program)
+	return r.files, nil
+}
+
+// openProc opens what /proc has of a process, and of no other that got its number.
+func openProc(id proc.ID, name string, flags int) (*os.File, error) {
+	f, err := os.OpenFile(fmt.Sprintf("/proc/%d/%s", id.PID, name), flags, 0)
+	if err != nil {
+		return nil, fmt.Errorf("facts: %w", err)
+	}
+	if _, err := id.Stat(); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("facts: %w", err)
+	}
+	return f, nil
+}
+
+type startReader struct {
+	root  *os.File
+	env   map[string]string
+	files []StartFile
+}
+
+// read follows the manuals: bash(1) and readline(3), zsh(1), fish(1), mksh(1), ksh(1). Which of the files a shell reads depends on its
+// options; all of them are read here.
+func (r *startReader) read(program string) {
+	home := r.env["HOME"]
+	switch strings.TrimPrefix(program, "-") {
+	case "bash", "rbash":
+		switch {
+		case r.env["INPUTRC"] != "":
+			r.keys(r.env["INPUTRC"])
+		case !r.keys(path.Join(home, ".inputrc")):
+			r.keys("/etc/inputrc")
+		}
+		r.code("/etc", "profile", "bash.bashrc", "bashrc")
+		r.code(home, ".bash_profile", ".bash_login", ".profile", ".bashrc", ".bash_aliases")
+	case "zsh", "rzsh":
+		for _, dir := range []string{"/etc/zsh", "/etc"} {
+			r.code(dir, "zshenv", "zprofile", "zshrc", "zlogin")
+		}
+		if r.env["ZDOTDIR"] != "" {
+			home = r.env["ZDOTDIR"]
+		}
+		r.code(home, ".zshenv", ".zprofile", ".zshrc", ".zlogin")
+	case "fish":
+		config := r.env["XDG_CONFIG_HOME"]
+		if config == "" {
+			config = path.Join(home, ".config")
+		}
+		for _, dir := range []string{"/etc/fish", path.Join(config, "fish")} {
+			r.code(dir, "config.fish", "functions/fish_user_key_bindings.fish")
+			r.code(path.Join(dir, "conf.d"), r.list(path.Join(dir, "conf.d"), ".fish")...)
+		}
+	case "mksh", "ksh", "ksh93", "rksh", "pdksh", "lksh", "oksh", "loksh":
+		r.code("/etc", "profile", "mkshrc", "ksh.kshrc")
+		r.code(home, ".profile", ".mkshrc", ".kshrc")
+		r.code("/", strings.Replace(r.env["ENV"], "$HOME", home, 1))
+	}
+}
+
+// keys reads one of readline's files and what it includes; false where there is none.
+func (r *startReader) keys(name string) bool {
+	names, found := []string{name}, false
+	for i := 0; i < len(names) && i <= maxIncludes; i++ {
+		name := names[i]
+		if rest, ok := strings.CutPrefix(name, "~/"); ok {
+			name = path.Join(r.env["HOME"], rest)
+		}
+		text, ok := r.file(name)
+		if !ok {
+			continue
+		}
+		found = true
+		r.files = append(r.files, StartFile{Name: name, Keys: true, Text: text})
+		for line := range strings.Lines(text) {
+			if file, ok := strings.CutPrefix(strings.TrimSpace(line), "$include"); ok {
+				names = append(names, strings.TrimSpace(file))
+			}
+		}
+	}
+	return found
+}
+
+// code reads files of a folder that are there.
+func (r *startReader) code(dir string, names ...string) {
+	for _, name := range names {
+		if text, ok := r.file(path.Join(dir, name)); ok {
+			r.files = append(r.files, StartFile{Name: path.Join(dir, name), Text: text})
+		}
+	}
+}
+
+// file reads one that is no device and not too long.
+func (r *startReader) file(name string) (string, bool) {
+	if !path.IsAbs(name) || len(r.files) >= maxStartFiles {
+		return "", false
+	}
+	f, err := openRegular(r.root, name)
+	if err != nil {
+		return "", false
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxStartFile))
+	return string(text), err == nil
+}
+
+// list names the files of a folder with an ending, in the order in which they are read.
+func (r *startReader) list(dir, ending string) []string {
+	if !path.IsAbs(dir) {
+		return nil
+	}
+	f, err := openIn(r.root, dir, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	names, err := f.Readdirnames(maxStartFiles)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil
+	}
+	names = slices.DeleteFunc(names, func(n string) bool { return !strings.HasSuffix(n, ending) })
+	slices.Sort(names)
+	return names
+}

@@ -1,0 +1,75 @@
+package facts
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// Which files a shell reads is what its manual says.
+func TestStartFiles(t *testing.T) {
+	for _, tt := range []struct {
+		name, program string
+		env           map[string]string
+		files         []string // that are there
+		want          []string
+	}{
+		{"readline's own", "bash", nil, []string{"/h/.inputrc", "/etc/inputrc"}, []string{"/h/.inputrc"}},
+		{"readline's for everybody", "bash", nil, []string{"/etc/inputrc", "/h/.bashrc"}, []string{"/etc/inputrc", "/h/.bashrc"}},
+		{"readline's elsewhere", "bash", map[string]string{"INPUTRC": "/x/keys"}, []string{"/h/.inputrc", "/x/keys"}, []string{"/x/keys"}},
+		{"login and not", "bash", nil, []string{"/etc/bash.bashrc", "/h/.profile", "/h/.bashrc", "/h/.zshrc"}, []string{"/etc/bash.bashrc", "/h/.profile", "/h/.bashrc"}},
+		{"zsh", "zsh", nil, []string{"/etc/zsh/zshrc", "/h/.zshrc", "/h/.inputrc"}, []string{"/etc/zsh/zshrc", "/h/.zshrc"}},
+		{"zsh elsewhere", "zsh", map[string]string{"ZDOTDIR": "/x"}, []string{"/x/.zshrc", "/h/.zshrc"}, []string{"/x/.zshrc"}},
+		{"fish", "fish", nil, []string{"/h/.config/fish/config.fish", "/h/.config/fish/conf.d/b.fish", "/h/.config/fish/conf.d/a.fish", "/h/.config/fish/conf.d/no.txt", "/h/.config/fish/functions/fish_user_key_bindings.fish"},
+			[]string{"/h/.config/fish/config.fish", "/h/.config/fish/functions/fish_user_key_bindings.fish", "/h/.config/fish/conf.d/a.fish", "/h/.config/fish/conf.d/b.fish"}},
+		{"mksh", "mksh", map[string]string{"ENV": "$HOME/keys"}, []string{"/h/keys", "/h/.mkshrc", "/h/.bashrc"}, []string{"/h/.mkshrc", "/h/keys"}},
+		{"no shell", "vim", nil, []string{"/h/.inputrc", "/h/.profile"}, nil},
+		{"no home", "bash", map[string]string{"HOME": "h"}, []string{"/h/.inputrc", "/h/.bashrc"}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			root, dir := container(t)
+			for _, name := range tt.files {
+				must(t, os.MkdirAll(filepath.Dir(dir+name), 0o755))
+				must(t, os.WriteFile(dir+name, []byte("text of "+name), 0o644))
+			}
+			r := startReader{root: root, env: map[string]string{"HOME": "/h"}}
+			for name, value := range tt.env {
+				r.env[name] = value
+			}
+			r.read(tt.program)
+			var got []string
+			for _, f := range r.files {
+				got = append(got, f.Name)
+				if f.Text != "text of "+f.Name || f.Keys != (strings.HasSuffix(f.Name, "inputrc") || f.Name == "/x/keys") {
+					t.Errorf("%+v", f)
+				}
+			}
+			if strings.Join(got, " ") != strings.Join(tt.want, " ") {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// What a user makes of such a file is no way out, does not wait, and has its bounds.
+func TestHostileStartFiles(t *testing.T) {
+	root, dir := container(t)
+	must(t, os.MkdirAll(dir+"/h", 0o755))
+	must(t, os.WriteFile(dir+"/h/.inputrc", []byte(strings.Repeat("$include /h/.inputrc\n", 10)+strings.Repeat("x", 2*maxStartFile)), 0o644))
+	must(t, unix.Mkfifo(dir+"/h/.profile", 0o644))
+	must(t, os.Symlink("../../outside", dir+"/h/.bashrc"))
+	must(t, os.Symlink("/proc/self/environ", dir+"/h/.bash_login"))
+	r := startReader{root: root, env: map[string]string{"HOME": "/h"}}
+	r.read("bash")
+	if len(r.files) == 0 || len(r.files) > maxIncludes+1 {
+		t.Errorf("%d files", len(r.files))
+	}
+	for _, f := range r.files {
+		if f.Name != "/h/.inputrc" || len(f.Text) > maxStartFile {
+			t.Errorf("%s of %d bytes", f.Name, len(f.Text))
+		}
+	}
+}

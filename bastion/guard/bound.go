@@ -1,0 +1,86 @@
+package guard
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/podbastion/podbastion/shellparse/keyfile"
+)
+
+// bound are the keys that a user's own files have shells without a gate submit lines with. They are asked for before
+// the first key of a line is forwarded, and kept: a file may have changed since its shell has read it.
+type bound struct {
+	keys   []boundKey
+	recent []byte    // the newest forwarded keys
+	known  bool      // of the shell that has the terminal, since a line was let run
+	tried  time.Time // when it was last asked
+}
+
+type boundKey struct {
+	shell string
+	keyfile.Binding
+}
+
+const maxBound = 1 << 10
+
+// unlearned tells that the shell's keys are to be asked for before any is forwarded; mu is locked.
+func (g *Guard) unlearned() bool {
+	b := &g.bound
+	return !b.known && len(g.queue) > 0 && g.o.Terminal != nil && !g.hooked() && time.Since(b.tried) > lookTime
+}
+
+// learn asks for them.
+func (g *Guard) learn(ctx context.Context) {
+	b := &g.bound
+	b.tried = time.Now()
+	st, known := g.state(ctx)
+	if !known || st.Canonical || st.Busybox || !st.Own && !st.Shell {
+		return // keys that nobody can bind, or a program's
+	}
+	ctx, cancel := context.WithTimeout(ctx, stateTime)
+	defer cancel()
+	shell, keys, err := g.o.Terminal.Keys(ctx)
+	if err != nil {
+		b.tried = time.Now().Add(stateTime) // a key does not wait for a node that does not answer
+		return
+	}
+	b.known = st.Reading
+	for _, k := range keys {
+		if key := (boundKey{shell, k}); len(b.keys) < maxBound && !slices.Contains(b.keys, key) {
+			b.keys = append(b.keys, key)
+		}
+	}
+}
+
+// forwarded notes a key.
+func (b *bound) forwarded(key byte) {
+	if b.recent = append(b.recent, key); len(b.recent) >= 2*keyfile.MaxKeys {
+		b.recent = append(b.recent[:0], b.recent[len(b.recent)-keyfile.MaxKeys:]...)
+	}
+}
+
+// find looks for what a shell, or any where it is not named, has bound: to what stands at a place among the keys that wait,
+// or to a key there whose first bytes came before it. It tells how many bytes of those that wait it takes; none where
+// nothing is bound.
+func (b *bound) find(waiting []byte, at int, shell string) (k keyfile.Binding, n int) {
+	if len(b.keys) == 0 || at >= len(waiting) {
+		return keyfile.Binding{}, 0
+	}
+	before := waiting[max(0, at-keyfile.MaxKeys):at]
+	if at < keyfile.MaxKeys {
+		before = slices.Concat(b.recent, before)
+	}
+	for _, k := range b.keys {
+		last := len(k.Keys) - 1
+		switch {
+		case shell != "" && k.shell != shell:
+		case bytes.HasPrefix(waiting[at:], []byte(k.Keys)):
+			return k.Binding, len(k.Keys)
+		case waiting[at] == k.Keys[last] && bytes.HasSuffix(before, []byte(k.Keys[:last])):
+			return k.Binding, 1
+		}
+	}
+	return keyfile.Binding{}, 0
+}

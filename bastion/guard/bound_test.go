@@ -1,0 +1,77 @@
+package guard
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/podbastion/podbastion/auth"
+)
+
+// A key that the user's own files have a shell without a gate submit a line with is held like Enter, and one that types a
+// line and submits it too.
+func TestKeysOfStartFiles(t *testing.T) {
+	readline := map[string]string{".inputrc": `"\C-t": accept-line` + "\n" + `"\e[24~": accept-line` + "\n" + `"\C-y": "touch F\n"` + "\n"}
+	for _, k := range []struct {
+		kindOf
+		files map[string]string
+	}{
+		{kindOf{"bash", "", setup{node: true}}, readline},
+		{kindOf{"nested bash", "bash --norc\r", setup{gate: true, node: true, env: []string{"PS1=>> "}}}, readline},
+		{kindOf{"bash, bound by its code", "", setup{node: true}}, map[string]string{".bash_profile": prompts + `bind '"\C-t": accept-line' '"\e[24~": accept-line' '"\C-y": "touch F\n"'` + "\n"}},
+		{kindOf{"zsh", "", setup{argv: zshell, node: true}}, map[string]string{".zshrc": zshPrompts + "go() { zle accept-line }; zle -N go\nbindkey '^T' go '^[[24~' accept-line; bindkey -s '^Y' 'touch F\\n'\n"}},
+		{kindOf{"fish", "", setup{argv: fishes, node: true}}, map[string]string{".config/fish/functions/fish_user_key_bindings.fish": "function fish_user_key_bindings\nbind \\ct execute\nbind \\e\\[24~ 'commandline -f execute'\nend\n"}},
+		{kindOf{"mksh", "", setup{argv: []string{"/bin/mksh"}, node: true}}, map[string]string{".profile": prompts + "bind '^T=newline'; bind -m '^Y=touch F^J'\n"}},
+	} {
+		for key, pressed := range map[string]string{"control": "\x14", "function": "\x1b[24~", "macro": "\x19"} {
+			if key == "function" && k.name == "mksh" || key == "macro" && k.name == "fish" {
+				continue // it has none
+			}
+			for mode, judge := range map[string]*Judge{"denylist": rules(t, auth.Denylist, auth.Deny, "touch"), "allowlist": rules(t, auth.Allowlist, auth.Allow, "echo", "bash")} {
+				t.Run(k.name+"/"+key+"/"+mode, func(t *testing.T) {
+					t.Parallel()
+					s := k.setup
+					s.files, s.judge = k.files, judge
+					w := newWorld(t, s)
+					w.prompt()
+					if k.words != "" {
+						w.keys(k.words)
+						w.quiet()
+					}
+					typed, want := "touch F", "deny touch F"
+					if key == "macro" {
+						typed = ""
+					}
+					w.slowly(typed)
+					w.keys(pressed)
+					w.shows("bastion: denied")
+					w.quiet()
+					if key != "macro" { // which is not certain
+						w.slowly("echo all''owed")
+						w.keys(pressed)
+						w.shows("\nallowed\n")
+						want += "\nallow echo all''owed"
+					}
+					w.quiet()
+					if got := strings.Join(w.lines(), "\n"); !strings.HasSuffix(got, want) || w.exists("F") {
+						t.Errorf("recorded\n%s\nwant\n%s\nF: %v; screen %q", got, want, w.exists("F"), w.shown())
+					}
+				})
+			}
+		}
+	}
+}
+
+// What a file binds for one shell is a key like any other in another one, and in a program.
+func TestKeysOfAnotherShell(t *testing.T) {
+	w := newWorld(t, setup{node: true, judge: rules(t, auth.Allowlist, auth.Allow, "echo", "mksh", "cat"), files: map[string]string{".inputrc": `"\C-t": accept-line` + "\n"}})
+	w.prompt()
+	w.slowly("echo one")
+	w.keys("\x14")
+	w.shows("\none\n")
+	w.slowly("mksh\r")
+	w.quiet()
+	w.slowly("echo wto\x02\x14\r") // it transposes there
+	w.shows("\nwot\n")
+	w.quiet()
+	w.commandsAre("allow echo one", "allow mksh", "allow echo wot")
+}

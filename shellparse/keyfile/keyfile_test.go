@@ -1,0 +1,89 @@
+package keyfile
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/podbastion/podbastion/shellparse/syntax"
+)
+
+// The notations are those of the manuals; what a terminal sends for each was typed into the shells themselves
+// (TestKeysOfStartFiles of package guard does so).
+func TestRead(t *testing.T) {
+	for _, tt := range []struct {
+		name, text string
+		dialect    syntax.Dialect // empty: readline's file
+		want       []Binding
+	}{
+		{"a control key", `"\C-t": accept-line`, "", []Binding{{Keys: "\x14", Plain: true}}},
+		{"a name", "Control-t: accept-line", "", []Binding{{Keys: "\x14", Plain: true}}},
+		{"a short name", "C-M-t:Operate-And-Get-Next", "", []Binding{{Keys: "\x1b\x14", Plain: true}}},
+		{"a named key", "Meta-Rubout: accept-line\nTAB: accept-line", "", []Binding{{Keys: "\x1b\x7f", Plain: true}, {Keys: "\t", Plain: true}}},
+		{"a function key", `"\e[24~": accept-line # mine`, "", []Binding{{Keys: "\x1b[24~", Plain: true}}},
+		{"meta", `"\M-t": accept-line`, "", []Binding{{Keys: "\x1bt", Plain: true}}},
+		{"both", `"\C-\M-t": accept-line`, "", []Binding{{Keys: "\x1b\x14", Plain: true}}},
+		{"octal and hexadecimal", `"\024": accept-line` + "\n" + `"\x15": accept-line`, "", []Binding{{Keys: "\x14", Plain: true}, {Keys: "\x15", Plain: true}}},
+		{"a quote among the keys", `"\"": accept-line`, "", []Binding{{Keys: `"`, Plain: true}}},
+		{"a macro", `"\C-t": "touch F\n"`, "", []Binding{{Keys: "\x14", Text: "touch F\n"}}},
+		{"a macro of keys", `"\C-t": '\C-a\C-kid\C-m'`, "", []Binding{{Keys: "\x14", Text: "id\n"}}},
+		{"text alone", `"\C-t": "touch F"`, "", nil},
+		{"an editor", `"\C-t": edit-and-execute-command`, "", []Binding{{Keys: "\x14"}}},
+		{"in a condition", "$if mode=vi\n  \"\\C-t\": accept-line\n$endif", "", []Binding{{Keys: "\x14", Plain: true}}},
+		{"what edits", "\"\\C-t\": transpose-chars\nset editing-mode vi\n# \"\\C-x\": accept-line", "", nil},
+		{"unfinished", "\"\\C-t: accept-line\n\"\\C-t\": \"touch", "", nil},
+		{"empty keys", `"": accept-line`, "", nil},
+		{"long keys", `"` + strings.Repeat("x", 99) + `": accept-line`, "", nil},
+
+		{"bash", `case $- in *i*) bind '"\C-t": accept-line';; esac`, syntax.Bash, []Binding{{Keys: "\x14", Plain: true}}},
+		{"bash, a keymap", `bind -m vi-insert '"\C-t":"touch F\n"'`, syntax.Bash, []Binding{{Keys: "\x14", Text: "touch F\n"}}},
+		{"bash, at run time", `bind "$key: accept-line"; bind "$(keys)"`, syntax.Bash, nil},
+		{"bash, broken", "bind '\"\\C-t\": accept-line'\nif then (", syntax.Bash, []Binding{{Keys: "\x14", Plain: true}}},
+
+		{"zsh", `bindkey '^T' accept-line`, syntax.Zsh, []Binding{{Keys: "\x14", Plain: true}}},
+		{"zsh, a keymap", `bindkey -M viins "^[[24~" accept-and-hold`, syntax.Zsh, []Binding{{Keys: "\x1b[24~", Plain: true}}},
+		{"zsh, several", `bindkey -v; bindkey '\et' .accept-line '\C-y' edit-command-line`, syntax.Zsh, []Binding{{Keys: "\x1bt", Plain: true}}},
+		{"zsh, typed", `bindkey -s '^T' 'touch F\n'`, syntax.Zsh, []Binding{{Keys: "\x14", Text: "touch F\n"}}},
+		{"zsh, in a function", `f() { bindkey -- '^T' accept-line }; f`, syntax.Zsh, []Binding{{Keys: "\x14", Plain: true}}},
+		{"zsh, a widget", "enter() { print; zle .accept-line }; zle -N enter; bindkey '^T' enter", syntax.Zsh, []Binding{{Keys: "\x14", Plain: true}}},
+		{"zsh, a widget by another name", "enter() zle accept-line; zle -N go enter; bindkey '^T' go", syntax.Zsh, []Binding{{Keys: "\x14", Plain: true}}},
+		{"zsh, a widget that edits", "up() { zle up-history }; zle -N up; bindkey '^T' up", syntax.Zsh, nil},
+		{"zsh, taken away", `bindkey -r '^T'; bindkey -l accept-line x`, syntax.Zsh, nil},
+
+		{"fish", `bind \ct execute`, syntax.Fish, []Binding{{Keys: "\x14", Plain: true}}},
+		{"fish, as a command", `bind -M insert \e\[24~ 'commandline -f execute'`, syntax.Fish, []Binding{{Keys: "\x1b[24~", Plain: true}}},
+		{"fish, behind another", "function fish_user_key_bindings\n  bind \\ct beginning-of-line execute\nend", syntax.Fish, []Binding{{Keys: "\x14"}}},
+		{"fish, a function", "function go\n  commandline -f repaint execute\nend\nbind \\ct go", syntax.Fish, []Binding{{Keys: "\x14", Plain: true}}},
+		{"fish 4", `bind ctrl-t execute; bind alt-t execute`, syntax.Fish, []Binding{{Keys: "\x14", Plain: true}, {Keys: "\x1bt", Plain: true}}},
+
+		{"mksh", `bind '^T=newline'`, syntax.Mksh, []Binding{{Keys: "\x14", Plain: true}}},
+		{"mksh, typed", `bind -m '^T=touch F^J'`, syntax.Mksh, []Binding{{Keys: "\x14", Text: "touch F\n"}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := Readline(tt.text)
+			if tt.dialect != "" {
+				got = Code(tt.text, tt.dialect)
+			}
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("%s\n got %+v\nwant %+v", tt.text, got, tt.want)
+			}
+		})
+	}
+}
+
+func FuzzRead(f *testing.F) {
+	for _, seed := range []string{`"\C-\M-t": "touch F\n"`, "Control-Meta-t: accept-line", `bind '"\x1": accept-line'`, `bindkey -s '^T' '\C-\M-'`, `bind \ct execute`, `"\M-\`} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		found := Readline(text)
+		for _, d := range []syntax.Dialect{syntax.Bash, syntax.Zsh, syntax.Fish, syntax.Mksh} {
+			found = append(found, Code(text, d)...)
+		}
+		for _, b := range found {
+			if b.Keys == "" || len(b.Keys) > MaxKeys || len(b.Text) > maxText || b.Plain && b.Text != "" {
+				t.Errorf("%q: %+v", text, b)
+			}
+		}
+	})
+}
