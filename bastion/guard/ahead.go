@@ -16,7 +16,7 @@ const (
 )
 
 // newLine forgets the keys of the line before.
-func (g *Guard) newLine() { g.line, g.tooLong = nil, false }
+func (g *Guard) newLine() { g.line, g.tooLong, g.bound.vi = nil, false, viMode{} }
 
 // noteLine keeps the keys of a line: some of them may be typed ahead of its prompt, and what showed them then is no part of
 // the line.

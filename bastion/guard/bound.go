@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/podbastion/podbastion/shellparse/keyfile"
@@ -16,6 +17,7 @@ type bound struct {
 	recent []byte    // the newest forwarded keys
 	known  bool      // of the shell that has the terminal, since a line was let run
 	tried  time.Time // when it was last asked
+	vi     viMode
 }
 
 type boundKey struct {
@@ -47,6 +49,42 @@ func (g *Guard) learn(ctx context.Context) {
 		return
 	}
 	b.known = st.Reading
+	b.add(shell, keys)
+}
+
+// viMode follows which mode an editor that is like vi would be in.
+type viMode struct {
+	command bool
+	inside  byte // what of a key's sequence, or of a command that takes another key, has come
+}
+
+func (m *viMode) key(c byte) {
+	switch inside := m.inside; {
+	case c == 0x1b:
+		m.command, m.inside = true, c
+	case inside == 0x1b && (c == '[' || c == 'O'):
+		m.inside = '['
+	case inside == '[':
+		if c >= '@' && c <= '~' {
+			m.inside = 0
+		}
+	case inside != 0 && inside != 0x1b:
+		m.inside = 0
+	case c == '\r' || c == '\n' || c == interrupt[0]:
+		*m = viMode{}
+	case m.command && strings.IndexByte("rfFtT", c) >= 0:
+		m.inside = c
+	default:
+		m.inside = 0
+		m.command = m.command && strings.IndexByte("iIaAsSCcR", c) < 0
+	}
+}
+
+// commands tells that the next key is a command.
+func (m *viMode) commands() bool { return m.command && (m.inside == 0 || m.inside == 0x1b) }
+
+// add keeps bindings of a shell.
+func (b *bound) add(shell string, keys []keyfile.Binding) {
 	for _, k := range keys {
 		if key := (boundKey{shell, k}); len(b.keys) < maxBound && !slices.Contains(b.keys, key) {
 			b.keys = append(b.keys, key)
@@ -56,6 +94,7 @@ func (g *Guard) learn(ctx context.Context) {
 
 // forwarded notes a key.
 func (b *bound) forwarded(key byte) {
+	b.vi.key(key)
 	if b.recent = append(b.recent, key); len(b.recent) >= 2*keyfile.MaxKeys {
 		b.recent = append(b.recent[:0], b.recent[len(b.recent)-keyfile.MaxKeys:]...)
 	}
@@ -64,7 +103,7 @@ func (b *bound) forwarded(key byte) {
 // find looks for what a shell, or any where it is not named, has bound: to what stands at a place among the keys that wait,
 // or to a key there whose first bytes came before it. It tells how many bytes of those that wait it takes; none where
 // nothing is bound.
-func (b *bound) find(waiting []byte, at int, shell string) (k keyfile.Binding, n int) {
+func (b *bound) find(waiting []byte, at int, vi viMode, shell string) (k keyfile.Binding, n int) {
 	if len(b.keys) == 0 || at >= len(waiting) {
 		return keyfile.Binding{}, 0
 	}
@@ -75,7 +114,7 @@ func (b *bound) find(waiting []byte, at int, shell string) (k keyfile.Binding, n
 	for _, k := range b.keys {
 		last := len(k.Keys) - 1
 		switch {
-		case shell != "" && k.shell != shell:
+		case shell != "" && k.shell != shell, k.Vi && !vi.commands():
 		case bytes.HasPrefix(waiting[at:], []byte(k.Keys)):
 			return k.Binding, len(k.Keys)
 		case waiting[at] == k.Keys[last] && bytes.HasSuffix(before, []byte(k.Keys[:last])):

@@ -61,6 +61,42 @@ func TestKeysOfStartFiles(t *testing.T) {
 	}
 }
 
+// In vi's command mode v opens an editor, which runs what it leaves: it is held where a file or a line has set that mode.
+func TestViOpensAnEditor(t *testing.T) {
+	for _, k := range []struct {
+		kindOf
+		files map[string]string
+	}{
+		{kindOf{"bash, by a file", "", setup{node: true}}, map[string]string{".inputrc": "set editing-mode vi\n"}},
+		{kindOf{"bash, by a line", "set -o vi\r", setup{node: true}}, nil},
+		{kindOf{"mksh, by a file", "", setup{argv: mksh, node: true}}, map[string]string{".profile": prompts + "set -o vi\n"}},
+	} {
+		t.Run(k.name, func(t *testing.T) {
+			t.Parallel()
+			s := k.setup
+			s.files, s.judge = map[string]string{"ed": "#!/bin/sh\necho touch F >$1\n"}, rules(t, auth.Allowlist, auth.Allow, "echo", "set")
+			s.env = []string{"VISUAL=./ed"}
+			for name, text := range k.files {
+				s.files[name] = text
+			}
+			w := newWorld(t, s)
+			w.prompt()
+			w.keys(k.words)
+			w.quiet()
+			w.slowly("echo a")
+			w.keys("\x1b[D\x1bhv") // an arrow is no command mode, Escape is
+			w.shows("bastion: denied")
+			w.quiet()
+			w.slowly("echo v\x1b0rEr") // which another key belongs to
+			w.keys("vxie\r")
+			w.quiet()
+			if got := strings.Join(w.lines(), "\n"); !strings.Contains(got, "deny \n") || w.exists("F") {
+				t.Errorf("recorded %s; F: %v; screen %q", got, w.exists("F"), w.shown())
+			}
+		})
+	}
+}
+
 // What a file binds for one shell is a key like any other in another one, and in a program.
 func TestKeysOfAnotherShell(t *testing.T) {
 	w := newWorld(t, setup{node: true, judge: rules(t, auth.Allowlist, auth.Allow, "echo", "mksh", "cat"), files: map[string]string{".inputrc": `"\C-t": accept-line` + "\n"}})

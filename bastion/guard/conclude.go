@@ -8,6 +8,7 @@ import (
 
 	"github.com/podbastion/podbastion/auth"
 	"github.com/podbastion/podbastion/bastion/guard/gate"
+	"github.com/podbastion/podbastion/shellparse/keyfile"
 )
 
 // How a denied line is cleared.
@@ -50,6 +51,7 @@ func (g *Guard) conclude(ctx context.Context, d decision, v Verdict) error {
 		g.last = d.command
 		g.replaced, g.tampered = g.replaced || v.Replaces, g.tampered || v.Tampers
 		g.begins = v.StartsShell
+		g.bound.add(d.command.Shell, keyfile.Vi(d.command.Line, d.command.Shell))
 		g.started(d.command.Line)
 		return d.run(v)
 	}

@@ -166,13 +166,13 @@ func (g *Guard) discarded() {
 
 // flowing counts the keys ahead of the first that could submit a line; mu is locked.
 func (g *Guard) flowing() int {
-	previous, coded, hooked := g.previous, g.coded, g.hooked()
+	previous, coded, hooked, vi := g.previous, g.coded, g.hooked(), g.bound.vi
 	for i, b := range g.queue {
 		if couldSubmit(previous, b, coded) {
 			return i
 		}
 		if !hooked {
-			if _, n := g.bound.find(g.queue, i, ""); n > 0 {
+			if _, n := g.bound.find(g.queue, i, vi, ""); n > 0 {
 				return i
 			}
 		}
@@ -180,6 +180,7 @@ func (g *Guard) flowing() int {
 			return i + 1 // what is behind it comes after what it does
 		}
 		previous, coded = b, coded || mayCode(b)
+		vi.key(b)
 	}
 	return len(g.queue)
 }

@@ -69,7 +69,7 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 		reads = st.Program
 	}
 	g.mu.Lock()
-	pressed, n := g.bound.find(g.queue, 0, st.Program)
+	pressed, n := g.bound.find(g.queue, 0, g.bound.vi, st.Program)
 	g.mu.Unlock()
 	switch {
 	case n > 0 && (pressed.Plain || pressed.Text != ""):

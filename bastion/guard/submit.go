@@ -46,7 +46,7 @@ func (g *Guard) flowAway(st State) error {
 func (g *Guard) submit(ctx context.Context) error {
 	g.mu.Lock()
 	key := g.queue[0]
-	_, g.pressed = g.bound.find(g.queue, 0, "")
+	_, g.pressed = g.bound.find(g.queue, 0, g.bound.vi, "")
 	g.mu.Unlock()
 	defer func() { g.pressed = 0 }()
 	users := !couldSubmit(g.previous, key, g.coded) // it is held for what a file binds it to in some shell

@@ -4,6 +4,7 @@
 package keyfile
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -16,6 +17,7 @@ type Binding struct {
 	Plain bool   // the line is submitted as it is shown; else it may become another one before
 	// Text is what a macro types, with a line end for each line that it submits; what else it does is left out.
 	Text string
+	Vi   bool // only in vi's command mode
 }
 
 // Bounds of what is kept.
@@ -34,10 +36,10 @@ var others = []string{"edit-and-execute-command", "vi-edit-and-execute-command",
 // Read reads a file of a shell, by the shell's name: readline's, or the shell's code.
 func Read(text, shell string, readline bool) []Binding {
 	if readline {
-		return Readline(text)
+		return append(Vi(text, shell), Readline(text)...)
 	}
 	dialect, _ := syntax.DialectOf(shell)
-	return Code(text, dialect)
+	return append(Vi(text, shell), Code(text, dialect)...)
 }
 
 // Readline reads one of readline's files (readline(3), INITIALIZATION FILE). Conditions are taken to hold.
@@ -106,6 +108,17 @@ func executes(words []string) bool {
 	return len(words) > 2 && words[0] == "commandline" && slices.Contains([]string{"-f", "--function"}, words[1]) && slices.Contains(words[2:], "execute")
 }
 
+// Vi reads whether a file, or a line, has a shell's editor take keys as vi does: in the command mode of bash's and ksh's
+// v opens the line in a program that edits it, and runs it then.
+func Vi(text, shell string) []Binding {
+	if dialect, ok := syntax.DialectOf(shell); !ok || dialect != syntax.Bash && dialect != syntax.Mksh || !setsVi.MatchString(text) {
+		return nil
+	}
+	return []Binding{{Keys: "v", Vi: true}}
+}
+
+var setsVi = regexp.MustCompile(`\bset\s+-o\s+vi\b|\bset\s+editing-mode\s+vi\b`)
+
 // known are the words of a command, with "" for one that only shows at run time.
 func known(words []syntax.Word) []string {
 	out := make([]string, len(words))
@@ -144,10 +157,16 @@ func (r reader) bind(keys, function string) Binding {
 	return bind(keys, function)
 }
 
+// moves are keys that only move the cursor.
+const moves = "\x01\x02\x05\x06"
+
 // macro makes a binding of keys and what they type; none where that submits nothing.
 func macro(keys, typed string) Binding {
 	if !strings.ContainsAny(typed, "\r\n\x0f") {
 		return Binding{}
+	}
+	if len(strings.Trim(typed, moves)) == 1 {
+		return Binding{Keys: keys, Plain: true}
 	}
 	text := strings.Map(func(r rune) rune {
 		switch {
@@ -319,8 +338,15 @@ func (r reader) fish(words []string) Binding {
 		what = []string{strings.Join(what, " ")}
 	}
 	for i, w := range what {
-		if w == "execute" || executes(strings.Fields(w)) || slices.Contains(r.widgets, w) {
+		if w == "execute" || slices.Contains(r.widgets, w) {
 			return Binding{Keys: keys, Plain: i == 0}
+		}
+		if script, _ := syntax.Parse(w, syntax.Fish); script != nil {
+			for j, c := range script.Commands {
+				if executes(known(c.Words)) {
+					return Binding{Keys: keys, Plain: i+j == 0}
+				}
+			}
 		}
 	}
 	return Binding{}

@@ -27,6 +27,7 @@ func TestRead(t *testing.T) {
 		{"a quote among the keys", `"\"": accept-line`, "", []Binding{{Keys: `"`, Plain: true}}},
 		{"a macro", `"\C-t": "touch F\n"`, "", []Binding{{Keys: "\x14", Text: "touch F\n"}}},
 		{"a macro of keys", `"\C-t": '\C-a\C-kid\C-m'`, "", []Binding{{Keys: "\x14", Text: "id\n"}}},
+		{"Enter by another key", `"\C-t": "\C-e\C-m"`, "", []Binding{{Keys: "\x14", Plain: true}}},
 		{"text alone", `"\C-t": "touch F"`, "", nil},
 		{"an editor", `"\C-t": edit-and-execute-command`, "", []Binding{{Keys: "\x14"}}},
 		{"in a condition", "$if mode=vi\n  \"\\C-t\": accept-line\n$endif", "", []Binding{{Keys: "\x14", Plain: true}}},
@@ -54,6 +55,7 @@ func TestRead(t *testing.T) {
 		{"fish, as a command", `bind -M insert \e\[24~ 'commandline -f execute'`, syntax.Fish, []Binding{{Keys: "\x1b[24~", Plain: true}}},
 		{"fish, behind another", "function fish_user_key_bindings\n  bind \\ct beginning-of-line execute\nend", syntax.Fish, []Binding{{Keys: "\x14"}}},
 		{"fish, a function", "function go\n  commandline -f repaint execute\nend\nbind \\ct go", syntax.Fish, []Binding{{Keys: "\x14", Plain: true}}},
+		{"fish, a command behind another", `bind \ct 'commandline "echo a"; commandline -f execute'`, syntax.Fish, []Binding{{Keys: "\x14"}}},
 		{"fish 4", `bind ctrl-t execute; bind alt-t execute`, syntax.Fish, []Binding{{Keys: "\x14", Plain: true}, {Keys: "\x1bt", Plain: true}}},
 
 		{"mksh", `bind '^T=newline'`, syntax.Mksh, []Binding{{Keys: "\x14", Plain: true}}},
