@@ -257,3 +257,28 @@ func TestSeveralInnerTerminals(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 }
+
+// A key that a file in the container has a nested shell submit lines with is held, also behind a terminal of its own and
+// for another user.
+func TestKeyOfAStartFile(t *testing.T) {
+	t.Parallel()
+	for mode, role := range modes {
+		t.Run(mode, func(t *testing.T) {
+			c := realCluster(t)
+			c.rules(t, role)
+			c.inside(t, `printf '"\\C-t": accept-line\n' | tee /root/.inputrc >/home/dev/.inputrc`)
+			for _, start := range []string{"bash", "script -q /dev/null", "su --pty - dev"} {
+				x := c.typing(t)
+				x.say("", "# ")
+				x.say(start+"\r", "\x1b[?2004l")
+				x.say("", "\x1b[?2004h")
+				x.say("echo re''ady\x14", "ready")
+				x.say("touch /tmp/F\x14", "bastion: denied")
+				x.say("echo ali''ve\x14", "alive")
+			}
+			if got := c.inside(t, "ls /tmp"); strings.Contains(got, "F") {
+				t.Errorf("it ran: %q", got)
+			}
+		})
+	}
+}
