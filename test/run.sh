@@ -4,8 +4,8 @@
 #   test/run.sh [PACKAGE…]     default ./...
 #
 # Two packages at a time, which is two cores: most tests wait for what real shells and engines do. Those that take longest
-# come first, so that none of them is left to run by itself. The end-to-end tests come last and alone: they count how
-# often a line is read as a person's would be, on a machine that is not overrun.
+# come first, so that none of them is left to run by itself. TestGeneratedRun comes last and alone: it counts how often a
+# line is read as a person's would be, on a machine that is not overrun.
 #
 # PODBASTION_REAL_KEEP=1 leaves the parts running for the next run.
 set -euo pipefail
@@ -29,14 +29,16 @@ go vet -tags real ./... # which leaves no file out
 for name in GOCACHE GOMODCACHE GOPATH GOENV; do export "$name=$(go env "$name")"; done
 export HOME=$home
 module=github.com/podbastion/podbastion
-alone=$module/test/e2e
-long=$(printf '%s\n' "$module"/{test/files,bastion/guard,bastion,bastion/bridge})
+long=$(printf '%s\n' "$module"/{test/files,bastion/guard,bastion,test/e2e,bastion/bridge})
 all=$(go list -tags real "$@")
-run() { # PACKAGES, as lines
-  [ -z "$1" ] || xargs go test -json -race -tags real -count=1 -timeout 25m -p 2 <<<"$1" || failed=1 # the summary tells which
+alone='^TestGeneratedRun$'
+run() { # PACKAGES, as lines, and more flags
+  local packages=$1
+  shift
+  [ -z "$packages" ] || xargs go test -json -race -vet=off -tags real -count=1 -timeout 25m -p 2 "$@" <<<"$packages" || failed=1 # the summary tells which
 }
 {
-  run "$(grep -xF "$long" <<<"$all" | sort -r || true; grep -vxF "$long"$'\n'"$alone" <<<"$all" || true)"
-  run "$(grep -xF "$alone" <<<"$all" || true)"
+  run "$(grep -xF "$all" <<<"$long" || true; grep -vxF "$long" <<<"$all" || true)" -skip "$alone"
+  run "$(grep -x "$module/test/e2e" <<<"$all" || true)" -run "$alone"
   exit "${failed:-0}"
 } | go run ./test/summary
