@@ -283,7 +283,7 @@ func (w *world) quiet() {
 		w.mu.Unlock()
 		w.guard.mu.Lock()
 		queued := len(w.guard.queue)
-		busy := w.guard.held || !w.guard.hook.awaited.IsZero() || w.guard.hook.editing
+		busy := w.guard.held || w.guard.working || !w.guard.hook.awaited.IsZero() || w.guard.hook.editing
 		w.guard.mu.Unlock()
 		now += queued * 1000
 		still := now == last && !busy
