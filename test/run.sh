@@ -4,8 +4,9 @@
 #   test/run.sh [PACKAGE…]     default ./...
 #
 # Two packages at a time, which is two cores: most tests wait for what real shells and engines do. Those that take longest
-# come first, so that none of them is left to run by itself. TestGeneratedRun comes last and alone: it counts how often a
-# line is read as a person's would be, on a machine that is not overrun.
+# come first, so that none of them is left to run by itself; exec.sh tells which of them go before the others.
+# TestGeneratedRun comes last and alone: it counts how often a line is read as a person's would be, on a machine that is
+# not overrun.
 #
 # PODBASTION_REAL_KEEP=1 leaves the parts running for the next run.
 set -euo pipefail
@@ -35,7 +36,7 @@ alone='^TestGeneratedRun$'
 run() { # PACKAGES, as lines, and more flags
   local packages=$1
   shift
-  [ -z "$packages" ] || xargs go test -json -race -vet=off -tags real -count=1 -timeout 25m -p 2 "$@" <<<"$packages" || failed=1 # the summary tells which
+  [ -z "$packages" ] || xargs go test -json -race -vet=off -tags real -count=1 -timeout 25m -p 2 -exec "$PWD/test/exec.sh" "$@" <<<"$packages" || failed=1 # the summary tells which
 }
 {
   run "$(grep -xF "$all" <<<"$long" || true; grep -vxF "$long" <<<"$all" || true)" -skip "$alone"
