@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -14,8 +15,8 @@ import (
 // TerminalProtocol is what a connection is upgraded to on which a terminal's state is asked for again and again: the
 // client writes a line "?", the agent answers with a line of JSON, either the state or {"error": "…"}. To a line "alone?"
 // it answers {"alone": true}, or false: whether nobody but the reader can be writing to the terminal. To a line "files?"
-// it answers {"command": "bash", "files": […]}: the files in which the keys of the reader, a shell, may be bound
-// (facts.StartFile).
+// it answers {"command": "bash", "files": […]}: the files in which the keys may be bound that a shell waits for now
+// (facts.StartFile); without a name where none does, and {"same": true} where it answered the same last time.
 const TerminalProtocol = "podbastion-terminal/1"
 
 const (
@@ -65,6 +66,7 @@ func answerTerminal(w http.ResponseWriter, live *session) {
 	defer conn.Close()
 	defer context.AfterFunc(live.ctx, func() { _ = conn.Close() })()
 	_ = conn.SetDeadline(time.Time{})
+	var told [sha256.Size]byte // of the files that were
 	answer := []byte("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: " + TerminalProtocol + "\r\n\r\n")
 	for {
 		_ = conn.SetWriteDeadline(time.Now().Add(answerWait))
@@ -84,7 +86,13 @@ func answerTerminal(w http.ResponseWriter, live *session) {
 				Alone bool `json:"alone"`
 			}{alone}, err)
 		case "files?\n":
-			answer = answerLine(startFiles(live.root))
+			files, err := startFiles(live.root)
+			answer = answerLine(files, err)
+			if sum := sha256.Sum256(answer); sum == told {
+				answer = answerLine(shellFiles{Same: true}, nil)
+			} else if files.Command != "" {
+				told = sum
+			}
 		default:
 			return
 		}
@@ -92,18 +100,19 @@ func answerTerminal(w http.ResponseWriter, live *session) {
 }
 
 type shellFiles struct {
+	Same    bool              `json:"same,omitempty"`
 	Command string            `json:"command"`
 	Files   []facts.StartFile `json:"files"`
 }
 
-// startFiles reads those of whoever has a terminal.
+// startFiles reads those of a shell whose line editor waits for keys; none of another's, whose keys nobody can bind.
 func startFiles(root proc.ID) (shellFiles, error) {
 	t, err := proc.ReadTerminal(root)
-	if err != nil || !t.Shell || t.Busybox {
-		return shellFiles{Command: t.Command}, err
+	if err != nil || !t.Shell || !t.Reading || t.Canonical || t.Busybox {
+		return shellFiles{}, err
 	}
 	files, err := facts.StartFiles(t.Leader(), t.Command)
-	return shellFiles{t.Command, files}, err
+	return shellFiles{Command: t.Command, Files: files}, err
 }
 
 func watchTerminal(w http.ResponseWriter, r *http.Request, live *session) {

@@ -40,6 +40,7 @@ type TerminalState struct {
 
 // ShellFiles are what a running shell has read when it started.
 type ShellFiles struct {
+	Same    bool        `json:"same"`    // they are what this connection told last, and are left out
 	Command string      `json:"command"` // program, base name
 	Files   []ShellFile `json:"files"`
 }
@@ -59,7 +60,8 @@ type TerminalConn interface {
 	// Alone asks whether nobody but the reader, and those that wait for it, can be writing to the terminal. It takes the
 	// node longer.
 	Alone(ctx context.Context) (bool, error)
-	// Files asks for the files in which the keys of the reader, a shell, may be bound.
+	// Files asks for the files in which the keys may be bound that a shell's line editor waits for now. Without one it
+	// is empty.
 	Files(ctx context.Context) (ShellFiles, error)
 	Close() error
 }
@@ -121,7 +123,7 @@ func (t *terminalConn) Alone(ctx context.Context) (bool, error) {
 
 func (t *terminalConn) Files(ctx context.Context) (ShellFiles, error) {
 	a, err := t.ask(ctx, "files?\n")
-	return ShellFiles{a.Command, a.Files}, err
+	return ShellFiles{a.Same, a.Command, a.Files}, err
 }
 
 func (t *terminalConn) ask(ctx context.Context, question string) (terminalAnswer, error) {
@@ -164,6 +166,7 @@ func (t *terminalConn) exchange(question string) {
 type terminalAnswer struct {
 	TerminalState
 	Alone bool        `json:"alone"`
+	Same  bool        `json:"same"`
 	Files []ShellFile `json:"files"`
 	Error string      `json:"error"`
 }

@@ -176,6 +176,7 @@ func TestShellFiles(t *testing.T) {
 	}{
 		{"export ZDOTDIR=" + a.Dir + "/z; HOME=" + a.Dir + " bash --norc -i\r", prompt, map[string]string{".inputrc": inputrc, ".bashrc": bashrc}},
 		{"zsh -fi\r", bridge.TerminalState{ShellForeground: true, Nested: true, Reading: true, Command: "zsh"}, map[string]string{"z/.zshrc": zshrc}},
+		{"exit\r", prompt, map[string]string{".inputrc": inputrc, ".bashrc": bashrc}},
 		{"cat\r", bridge.TerminalState{Echo: true, Canonical: true, Reading: true, Command: "cat"}, nil},
 	} {
 		if _, err := io.WriteString(p.Stdin(), step.keys); err != nil {
@@ -193,7 +194,14 @@ func TestShellFiles(t *testing.T) {
 				t.Errorf("%s: keys %v", f.Name, f.Keys)
 			}
 		}
-		if got.Command != step.state.Command || !maps.Equal(found, step.want) {
+		want := step.state.Command
+		if step.want == nil {
+			want = ""
+		}
+		if again, err := c.Files(t.Context()); err != nil || again.Same != (want != "") || len(again.Files) > 0 {
+			t.Errorf("%q, asked again: %+v, %v", step.keys, again, err)
+		}
+		if got.Command != want || !maps.Equal(found, step.want) {
 			t.Errorf("%q: %q with %d files: %.200q", step.keys, got.Command, len(found), found)
 		}
 	}

@@ -37,10 +37,6 @@ func (g *Guard) unlearned() bool {
 func (g *Guard) learn(ctx context.Context) {
 	b := &g.bound
 	b.tried = time.Now()
-	st, known := g.state(ctx)
-	if !known || st.Canonical || st.Busybox || !st.Own && !st.Shell {
-		return // keys that nobody can bind, or a program's
-	}
 	ctx, cancel := context.WithTimeout(ctx, stateTime)
 	defer cancel()
 	shell, keys, err := g.o.Terminal.Keys(ctx)
@@ -48,7 +44,7 @@ func (g *Guard) learn(ctx context.Context) {
 		b.tried = time.Now().Add(stateTime) // a key does not wait for a node that does not answer
 		return
 	}
-	b.known = st.Reading
+	b.known = shell != ""
 	b.add(shell, keys)
 }
 

@@ -363,8 +363,8 @@ func (n *node) State(context.Context) (State, error) {
 // Keys reads the files as the agent does, and what they bind as a session does.
 func (n *node) Keys(context.Context) (string, []keyfile.Binding, error) {
 	s, err := proc.ReadTerminal(proc.Identify(n.pid))
-	if err != nil || !s.Shell || s.Busybox {
-		return s.Command, nil, err
+	if err != nil || !s.Shell || !s.Reading || s.Canonical || s.Busybox {
+		return "", nil, err
 	}
 	files, err := facts.StartFiles(s.Leader(), s.Command)
 	var bound []keyfile.Binding

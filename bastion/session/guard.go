@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -230,7 +229,7 @@ type terminal struct {
 	conn   bridge.TerminalConn
 	failed time.Time
 	closed bool
-	files  bridge.ShellFiles // the newest, and what they bind
+	reads  string // the shell whose files were told last, and what they bind
 	bound  []keyfile.Binding
 }
 
@@ -282,15 +281,18 @@ func (t *terminal) Keys(ctx context.Context) (shell string, bound []keyfile.Bind
 		}
 		return "", nil, err
 	}
+	if files.Command == "" && !files.Same {
+		return "", nil, nil
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if files.Command != t.files.Command || !slices.Equal(files.Files, t.files.Files) {
-		t.files, t.bound = files, nil
+	if !files.Same {
+		t.reads, t.bound = files.Command, nil
 		for _, f := range files.Files {
 			t.bound = append(t.bound, keyfile.Read(f.Text, files.Command, f.Keys)...)
 		}
 	}
-	return files.Command, t.bound, nil
+	return t.reads, t.bound, nil
 }
 
 func (t *terminal) connect(ctx context.Context) (bridge.TerminalConn, error) {
