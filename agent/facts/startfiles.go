@@ -91,6 +91,9 @@ func (r *startReader) read(program string) {
 		r.code("/etc", "profile", "bash.bashrc", "bashrc")
 		r.code(home, ".bash_profile", ".bash_login", ".profile", ".bashrc", ".bash_aliases")
 	case "zsh", "rzsh":
+		if strings.Contains(r.env["VISUAL"]+" "+r.env["EDITOR"], "vi") {
+			r.files = append(r.files, StartFile{Name: "VISUAL", Text: "bindkey -v\n"}) // that is what it makes of it
+		}
 		for _, dir := range []string{"/etc/zsh", "/etc"} {
 			r.code(dir, "zshenv", "zprofile", "zshrc", "zlogin")
 		}

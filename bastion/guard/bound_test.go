@@ -61,8 +61,9 @@ func TestKeysOfStartFiles(t *testing.T) {
 	}
 }
 
-// In vi's command mode v opens an editor, which runs what it leaves: it is held where a file or a line has set that mode.
-func TestViOpensAnEditor(t *testing.T) {
+// In vi's command mode v opens an editor, which runs what it leaves, and # submits: they are held where a file or a line has
+// set that mode.
+func TestCommandsOfVi(t *testing.T) {
 	for _, k := range []struct {
 		kindOf
 		files map[string]string
@@ -71,27 +72,60 @@ func TestViOpensAnEditor(t *testing.T) {
 		{kindOf{"bash, by a line", "set -o vi\r", setup{node: true}}, nil},
 		{kindOf{"mksh, by a file", "", setup{argv: mksh, node: true}}, map[string]string{".profile": prompts + "set -o vi\n"}},
 	} {
-		t.Run(k.name, func(t *testing.T) {
+		for _, command := range []string{"v", "1#"} {
+			t.Run(k.name+"/"+command, func(t *testing.T) {
+				t.Parallel()
+				s := k.setup
+				s.files, s.judge = map[string]string{"ed": "#!/bin/sh\necho touch F >$1\n"}, rules(t, auth.Allowlist, auth.Allow, "echo", "set")
+				s.env = []string{"VISUAL=./ed"}
+				for name, text := range k.files {
+					s.files[name] = text
+				}
+				w := newWorld(t, s)
+				w.prompt()
+				w.keys(k.words)
+				w.quiet()
+				w.slowly("echo a")
+				w.keys("\x1b[D\x1bh" + command) // an arrow is no command mode, Escape is
+				w.shows("bastion: denied")
+				w.quiet()
+				w.slowly("echo v\x1b0rEr") // which another key belongs to
+				w.keys("vxie\r")
+				w.quiet()
+				if got := strings.Join(w.lines(), "\n"); !strings.Contains(got, "deny \n") || w.exists("F") {
+					t.Errorf("recorded %s; F: %v; screen %q", got, w.exists("F"), w.shown())
+				}
+			})
+		}
+	}
+}
+
+// Zsh's M-h puts the line aside and submits another: that is held, unless the editor is like vi, where the keys mean to leave
+// its insert mode and go left.
+func TestHelpIsHeld(t *testing.T) {
+	for name, x := range map[string]struct{ rc, want string }{
+		"emacs": {"", "deny \nallow echo after"},
+		"vi":    {"bindkey -v\n", "allow echo on''e"},
+	} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := k.setup
-			s.files, s.judge = map[string]string{"ed": "#!/bin/sh\necho touch F >$1\n"}, rules(t, auth.Allowlist, auth.Allow, "echo", "set")
-			s.env = []string{"VISUAL=./ed"}
-			for name, text := range k.files {
-				s.files[name] = text
-			}
-			w := newWorld(t, s)
+			w := newWorld(t, setup{argv: zshell, node: true, judge: rules(t, auth.Allowlist, auth.Allow, "echo"), files: map[string]string{".zshrc": zshPrompts + x.rc}})
 			w.prompt()
-			w.keys(k.words)
+			w.slowly("echo on''e")
+			w.keys("\x1bh")
+			if name == "vi" {
+				w.quiet()
+				w.keys("\r")
+				w.shows("\none\n")
+			} else {
+				w.shows("bastion: denied")
+				w.quiet()
+				w.slowly("echo after\r")
+				w.shows("\nafter\n")
+			}
 			w.quiet()
-			w.slowly("echo a")
-			w.keys("\x1b[D\x1bhv") // an arrow is no command mode, Escape is
-			w.shows("bastion: denied")
-			w.quiet()
-			w.slowly("echo v\x1b0rEr") // which another key belongs to
-			w.keys("vxie\r")
-			w.quiet()
-			if got := strings.Join(w.lines(), "\n"); !strings.Contains(got, "deny \n") || w.exists("F") {
-				t.Errorf("recorded %s; F: %v; screen %q", got, w.exists("F"), w.shown())
+			if got := strings.Join(w.lines(), "\n"); got != x.want {
+				t.Errorf("recorded %q, want %q; screen %q", got, x.want, w.shown())
 			}
 		})
 	}

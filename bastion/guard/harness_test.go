@@ -367,11 +367,11 @@ func (n *node) Keys(context.Context) (string, []keyfile.Binding, error) {
 		return "", nil, err
 	}
 	files, err := facts.StartFiles(s.Leader(), s.Command)
-	var bound []keyfile.Binding
+	var read []keyfile.File
 	for _, f := range files {
-		bound = append(bound, keyfile.Read(f.Text, s.Command, f.Keys)...)
+		read = append(read, keyfile.File{Text: f.Text, Readline: f.Keys})
 	}
-	return s.Command, bound, err
+	return s.Command, keyfile.Read(s.Command, read), err
 }
 
 // Alone asks as the agent does: a terminal's name says little, another container's may be called the same.

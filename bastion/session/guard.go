@@ -287,10 +287,11 @@ func (t *terminal) Keys(ctx context.Context) (shell string, bound []keyfile.Bind
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !files.Same {
-		t.reads, t.bound = files.Command, nil
+		var read []keyfile.File
 		for _, f := range files.Files {
-			t.bound = append(t.bound, keyfile.Read(f.Text, files.Command, f.Keys)...)
+			read = append(read, keyfile.File{Text: f.Text, Readline: f.Keys})
 		}
+		t.reads, t.bound = files.Command, keyfile.Read(files.Command, read)
 	}
 	return t.reads, t.bound, nil
 }

@@ -33,14 +33,39 @@ var plain = []string{"accept-line", "accept-and-hold", "accept-line-and-down-his
 // others are those that submit another one, or open it in an editor that does.
 var others = []string{"edit-and-execute-command", "vi-edit-and-execute-command", "insert-comment", "pound-insert", "vi-pound-insert", "comment", "edit-line", "magic-execute", "accept-search", "expand-or-execute"}
 
-// Read reads a file of a shell, by the shell's name: readline's, or the shell's code.
-func Read(text, shell string, readline bool) []Binding {
-	if readline {
-		return append(Vi(text, shell), Readline(text)...)
-	}
-	dialect, _ := syntax.DialectOf(shell)
-	return append(Vi(text, shell), Code(text, dialect)...)
+// File is what a shell has read when it started.
+type File struct {
+	Text     string
+	Readline bool // it is readline's; else the shell's code
 }
+
+// Read reads what a shell, by its name, has read, in that order. It tells of the keys that submit another line than is shown
+// without a file that says so, too: zsh's M-h, M-H and M-? do, unless its editor is like vi.
+func Read(shell string, files []File) (out []Binding) {
+	dialect, _ := syntax.DialectOf(shell)
+	vi := false
+	for _, f := range files {
+		out = append(out, Vi(f.Text, shell)...)
+		if f.Readline {
+			out = append(out, Readline(f.Text)...)
+		} else {
+			out = append(out, Code(f.Text, dialect)...)
+		}
+		for _, m := range setsMode.FindAllStringSubmatch(f.Text, -1) {
+			vi = m[1] == "vi" || m[1] == "v"
+		}
+	}
+	switch {
+	case dialect == syntax.Zsh && vi:
+		out = append(out, Binding{Keys: "#", Vi: true})
+	case dialect == syntax.Zsh:
+		out = append(out, Binding{Keys: "\x1bh"}, Binding{Keys: "\x1bH"}, Binding{Keys: "\x1b?"})
+	}
+	return out
+}
+
+// setsMode finds what makes zsh's editor like vi, or like emacs.
+var setsMode = regexp.MustCompile(`\b(?:set\s+-o\s+|bindkey\s+-)(vi|v|emacs|e)\b`)
 
 // Readline reads one of readline's files (readline(3), INITIALIZATION FILE). Conditions are taken to hold.
 func Readline(text string) []Binding {
@@ -109,12 +134,12 @@ func executes(words []string) bool {
 }
 
 // Vi reads whether a file, or a line, has a shell's editor take keys as vi does: in the command mode of bash's and ksh's
-// v opens the line in a program that edits it, and runs it then.
+// v opens the line in a program that edits it, and runs it then, and # submits it as a comment, or what one holds.
 func Vi(text, shell string) []Binding {
 	if dialect, ok := syntax.DialectOf(shell); !ok || dialect != syntax.Bash && dialect != syntax.Mksh || !setsVi.MatchString(text) {
 		return nil
 	}
-	return []Binding{{Keys: "v", Vi: true}}
+	return []Binding{{Keys: "v", Vi: true}, {Keys: "#", Vi: true}}
 }
 
 var setsVi = regexp.MustCompile(`\bset\s+-o\s+vi\b|\bset\s+editing-mode\s+vi\b`)

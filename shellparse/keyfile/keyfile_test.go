@@ -73,6 +73,30 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// What zsh does without a file, and with one that makes its editor like vi.
+func TestReadMode(t *testing.T) {
+	comment := []Binding{{Keys: "#", Vi: true}}
+	help := []Binding{{Keys: "\x1bh"}, {Keys: "\x1bH"}, {Keys: "\x1b?"}}
+	for _, tt := range []struct {
+		shell string
+		files []File
+		want  []Binding
+	}{
+		{"zsh", nil, help},
+		{"zsh", []File{{Text: "bindkey -v\n"}}, comment},
+		{"zsh", []File{{Text: "bindkey -v\n"}, {Text: "bindkey -e\n"}}, help},
+		{"zsh", []File{{Text: "bindkey -e; set -o vi\n"}}, comment},
+		{"bash", nil, nil},
+		{"bash", []File{{Text: "set -o vi\n"}}, []Binding{{Keys: "v", Vi: true}, comment[0]}},
+		{"bash", []File{{Text: "set editing-mode vi\n", Readline: true}}, []Binding{{Keys: "v", Vi: true}, comment[0]}},
+		{"fish", []File{{Text: "set -o vi\n"}}, nil},
+	} {
+		if got := Read(tt.shell, tt.files); !slices.Equal(got, tt.want) {
+			t.Errorf("%s %+v: %+v", tt.shell, tt.files, got)
+		}
+	}
+}
+
 func FuzzRead(f *testing.F) {
 	for _, seed := range []string{`"\C-\M-t": "touch F\n"`, "Control-Meta-t: accept-line", `bind '"\x1": accept-line'`, `bindkey -s '^T' '\C-\M-'`, `bind \ct execute`, `"\M-\`} {
 		f.Add(seed)
