@@ -222,7 +222,7 @@ func (p *process) Wait(ctx context.Context) (runtime.Exit, error) {
 func (p *process) settle(ctx context.Context, exited <-chan struct{}) (runtime.Exit, error) {
 	asked := time.Now() // when the engine was last heard of
 	for pause := time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
-		callCtx, cancel := context.WithTimeout(ctx, lost)
+		callCtx, cancel := context.WithTimeout(ctx, callTimeout) // one that has much to do is not lost
 		info, err := p.api.api.ContainerExecInspect(callCtx, p.id)
 		cancel()
 		var status unix.WaitStatus
