@@ -26,6 +26,7 @@ type StartFile struct {
 const (
 	maxStartFile  = 64 << 10
 	maxStartFiles = 48
+	maxStartText  = 512 << 10 // of all of them
 	maxEnviron    = 256 << 10
 	maxIncludes   = 4
 )
@@ -74,6 +75,7 @@ type startReader struct {
 	root  *os.File
 	env   map[string]string
 	files []StartFile
+	size  int // of their text
 }
 
 // read follows the manuals: bash(1) and readline(3), zsh(1), fish(1), mksh(1), ksh(1). Which of the files a shell reads depends on its
@@ -159,7 +161,8 @@ func (r *startReader) file(name string) (string, bool) {
 		return "", false
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxStartFile))
+	text, err := io.ReadAll(io.LimitReader(f, int64(min(maxStartFile, maxStartText-r.size))))
+	r.size += len(text)
 	return string(text), err == nil
 }
 

@@ -1,6 +1,7 @@
 package facts
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -66,6 +67,20 @@ func TestHostileStartFiles(t *testing.T) {
 	must(t, unix.Mkfifo(dir+"/h/.profile", 0o644))
 	must(t, os.Symlink("../../outside", dir+"/h/.bashrc"))
 	must(t, os.Symlink("/proc/self/environ", dir+"/h/.bash_login"))
+	for i := range 2 * maxStartFiles {
+		name := fmt.Sprintf("%s/f/fish/conf.d/%02d.fish", dir, i)
+		must(t, os.MkdirAll(filepath.Dir(name), 0o755))
+		must(t, os.WriteFile(name, []byte(strings.Repeat("x", 2*maxStartFile)), 0o644))
+	}
+	many := startReader{root: root, env: map[string]string{"HOME": "/h", "XDG_CONFIG_HOME": "/f"}}
+	many.read("fish")
+	sum := 0
+	for _, f := range many.files {
+		sum += len(f.Text)
+	}
+	if len(many.files) > maxStartFiles || sum == 0 || sum > maxStartText {
+		t.Errorf("%d files of %d bytes", len(many.files), sum)
+	}
 	r := startReader{root: root, env: map[string]string{"HOME": "/h"}}
 	r.read("bash")
 	if len(r.files) == 0 || len(r.files) > maxIncludes+1 {

@@ -276,9 +276,7 @@ func (t *terminal) Keys(ctx context.Context) (shell string, bound []keyfile.Bind
 	}
 	files, err := conn.Files(ctx)
 	if err != nil {
-		if ctx.Err() == nil {
-			t.drop(conn)
-		}
+		t.drop(conn) // it may have told what nobody waited for, and would not tell it again
 		return "", nil, err
 	}
 	if files.Command == "" && !files.Same {
