@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -29,6 +30,8 @@ const (
 	maxStartText  = 512 << 10 // of all of them
 	maxEnviron    = 256 << 10
 	maxIncludes   = 4
+	maxSourced    = 256 // names that are tried
+	maxName       = 4 << 10
 )
 
 // StartFiles reads the files in which the user's keys may be bound that a running shell has read: it names them by its
@@ -76,6 +79,8 @@ type startReader struct {
 	env   map[string]string
 	files []StartFile
 	size  int // of their text
+	depth int // of the files that others source
+	tried int // of what they source
 }
 
 // read follows the manuals: bash(1) and readline(3), zsh(1), fish(1), mksh(1), ksh(1). Which of the files a shell reads depends on its
@@ -115,7 +120,7 @@ func (r *startReader) read(program string) {
 	case "mksh", "ksh", "ksh93", "rksh", "pdksh", "lksh", "oksh", "loksh":
 		r.code("/etc", "profile", "mkshrc", "ksh.kshrc")
 		r.code(home, ".profile", ".mkshrc", ".kshrc")
-		r.code("/", strings.Replace(r.env["ENV"], "$HOME", home, 1))
+		r.code("/", r.expanded(r.env["ENV"]))
 	}
 }
 
@@ -142,13 +147,62 @@ func (r *startReader) keys(name string) bool {
 	return found
 }
 
-// code reads files of a folder that are there.
+// code reads files of a folder that are there, each with those that it sources by a name which can be told: one that is
+// spelt out, or made of variables that the environment or a plain assignment has set.
 func (r *startReader) code(dir string, names ...string) {
 	for _, name := range names {
-		if text, ok := r.file(path.Join(dir, name)); ok {
-			r.files = append(r.files, StartFile{Name: path.Join(dir, name), Text: text})
+		name = path.Join(dir, name)
+		if slices.ContainsFunc(r.files, func(f StartFile) bool { return f.Name == name }) {
+			continue
 		}
+		text, ok := r.file(name)
+		if !ok {
+			continue
+		}
+		r.files = append(r.files, StartFile{Name: name, Text: text})
+		if r.depth == maxIncludes {
+			continue
+		}
+		r.depth++
+		for _, m := range sourced.FindAllStringSubmatch(text, -1) {
+			if m[1] != "" {
+				r.env[m[1]] = r.expanded(m[2])
+			} else if r.tried++; r.tried <= maxSourced {
+				r.code("/", r.expanded(m[3]))
+			}
+		}
+		r.depth--
 	}
+}
+
+// sourced finds plain assignments, and what is sourced.
+var sourced = regexp.MustCompile(`(?m)(?:^|[;&|{(]|\b(?:then|do|else|export|readonly|typeset|local)\b)[ \t]*(?:([A-Za-z_]\w*)=(` + aWord + `)|(?:builtin[ \t]+)?(?:source|\.)[ \t]+(` + aWord + `))`)
+
+const aWord = `(?:"[^"\n]*"|'[^'\n]*'|[^\s;&|<>()"']+)+`
+
+var aVariable = regexp.MustCompile(`\$\{?(\w+)(?::-([^}]*))?\}?`)
+
+// expanded is a word as the shell would have it: quotes removed, ~ and variables replaced; empty where that is no name.
+func (r *startReader) expanded(word string) string {
+	if strings.HasPrefix(word, "~/") {
+		word = "$HOME" + word[1:]
+	}
+	size := len(word)
+	out := aVariable.ReplaceAllStringFunc(strings.NewReplacer(`"`, "", "'", "").Replace(word), func(v string) string {
+		m := aVariable.FindStringSubmatch(v)
+		value := r.env[m[1]]
+		if value == "" {
+			value = m[2]
+		}
+		if size += len(value); size > maxName {
+			return ""
+		}
+		return value
+	})
+	if size > maxName {
+		return ""
+	}
+	return out
 }
 
 // file reads one that is no device and not too long.

@@ -59,6 +59,42 @@ func TestStartFiles(t *testing.T) {
 	}
 }
 
+// What a start file sources is read, too, where its name can be told.
+func TestSourcedFiles(t *testing.T) {
+	for _, tt := range []struct{ name, text, want string }{
+		{"source", "source /x/a", "/x/a"},
+		{"a dot", ". /x/a\n", "/x/a"},
+		{"of the home", "  . ~/a", "/h/a"},
+		{"a variable", `. "$HOME"/a; . ${HOME}/b`, "/h/a /h/b"},
+		{"when it is there", "[ -r /x/a ] && . /x/a", "/x/a"},
+		{"in a condition", "if [ -f ~/a ]; then . ~/a; else source '/x/a'; fi", "/h/a /x/a"},
+		{"an assignment", "export D=$HOME/d\nsource $D/a", "/h/d/a"},
+		{"a default", ". \"${XDG_CONFIG_HOME:-$HOME}/a\"\n. ${D:-/x}/a", "/x/a"},
+		{"what that sources", ". /x/next", "/x/next /x/a"},
+		{"itself", ". ~/.bashrc", ""},
+		{"twice", ". /x/a\n. /x/a", "/x/a"},
+		{"no source", "echo . /x/a; ./x/a; resource /x/a; # . /x/a", ""},
+		{"a name that only shows when it runs", `. $(echo /x/a); . "$nothing"; for f in /x/*; do . $f; done`, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			root, dir := container(t)
+			for name, text := range map[string]string{"/h/.bashrc": tt.text, "/h/a": "", "/h/b": "", "/h/d/a": "", "/x/a": "", "/x/next": "source /x/a"} {
+				must(t, os.MkdirAll(filepath.Dir(dir+name), 0o755))
+				must(t, os.WriteFile(dir+name, []byte(text), 0o644))
+			}
+			r := startReader{root: root, env: map[string]string{"HOME": "/h"}}
+			r.read("bash")
+			var got []string
+			for _, f := range r.files {
+				got = append(got, f.Name)
+			}
+			if want := strings.TrimSpace("/h/.bashrc " + tt.want); strings.Join(got, " ") != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
+	}
+}
+
 // What a user makes of such a file is no way out, does not wait, and has its bounds.
 func TestHostileStartFiles(t *testing.T) {
 	root, dir := container(t)
@@ -80,6 +116,13 @@ func TestHostileStartFiles(t *testing.T) {
 	}
 	if len(many.files) > maxStartFiles || sum == 0 || sum > maxStartText {
 		t.Errorf("%d files of %d bytes", len(many.files), sum)
+	}
+	must(t, os.MkdirAll(dir+"/s", 0o755))
+	must(t, os.WriteFile(dir+"/s/.bashrc", []byte("A=/s/.bashrc\n"+strings.Repeat("A=$A$A\n. $A\n. /s/none\n", 1000)), 0o644))
+	sources := startReader{root: root, env: map[string]string{"HOME": "/s"}}
+	sources.read("bash")
+	if len(sources.files) != 1 || len(sources.env["A"]) > maxName {
+		t.Errorf("%d files, a name of %d bytes", len(sources.files), len(sources.env["A"]))
 	}
 	r := startReader{root: root, env: map[string]string{"HOME": "/h"}}
 	r.read("bash")

@@ -37,24 +37,24 @@ func (g *Guard) noteLine(mark int, keys []byte) {
 }
 
 // found looks for a line that the screen alone does not tell: some editors write it again, and one that was typed
-// ahead is looked for behind the prompt that is there now.
-func (g *Guard) found(ctx context.Context, mark int, st State, shown line.Line) line.Line {
+// ahead is looked for behind the prompt that is there now. It has looked at the whole unless something came between.
+func (g *Guard) found(ctx context.Context, mark int, st State, shown line.Line) (l line.Line, whole bool) {
 	if !shown.Secret && !st.Canonical && writesAgain(st) {
 		if text, ok := g.rewritten(ctx, mark); ok {
-			return line.Line{Text: text, Witness: line.Screen, Confidence: line.High}
+			return line.Line{Text: text, Witness: line.Screen, Confidence: line.High}, true
 		}
 	}
 	if len(g.line) == 0 || g.lineMark != mark || g.stacked || shown.Completed || st.Canonical && !st.Echo {
-		return line.Line{}
+		return line.Line{}, true
 	}
 	at, ok := g.beginning(ctx, mark, st)
 	if !ok {
-		return line.Line{}
+		return line.Line{}, false
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	l, _ := g.tracker.Find(g.submitted, g.line, at)
-	return l
+	l, _ = g.tracker.Find(g.submitted, g.line, at)
+	return l, true
 }
 
 // beginning asks where the line begins; nil where an editor has announced that.

@@ -111,6 +111,10 @@ func (b *bound) find(waiting []byte, at int, vi viMode, shell string) (k keyfile
 		last := len(k.Keys) - 1
 		switch {
 		case shell != "" && k.shell != shell, k.Vi && !vi.commands():
+		case k.Special:
+			if n := keyfile.Special(before, waiting[at:]); n > 0 {
+				return k.Binding, n
+			}
 		case bytes.HasPrefix(waiting[at:], []byte(k.Keys)):
 			return k.Binding, len(k.Keys)
 		case waiting[at] == k.Keys[last] && bytes.HasSuffix(before, []byte(k.Keys[:last])):

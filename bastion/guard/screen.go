@@ -33,9 +33,12 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 			return
 		}
 		g.mu.Unlock()
-		found := g.found(ctx, mark, st, shown)
+		found, whole := g.found(ctx, mark, st, shown)
 		g.mu.Lock()
-		if looked = g.outputs; found.Confidence == line.High {
+		if whole {
+			looked = g.outputs
+		}
+		if found.Confidence == line.High {
 			shown = found
 		}
 	}

@@ -1,9 +1,10 @@
 // Package keyfile reads which keys submit a line, as a user's files bind them: readline's (.inputrc), and the start files
-// of bash, zsh, fish, mksh and ksh. It sees what is bound by name, in any branch of a file; keys and functions that only
-// show at run time it does not.
+// of bash, zsh, fish, mksh and ksh. It sees what is bound in any branch of a file; functions that only show at run time it
+// does not.
 package keyfile
 
 import (
+	"bytes"
 	"regexp"
 	"slices"
 	"strings"
@@ -18,6 +19,9 @@ type Binding struct {
 	// Text is what a macro types, with a line end for each line that it submits; what else it does is left out.
 	Text string
 	Vi   bool // only in vi's command mode
+	// Special is a key of which only the running shell knows what the terminal sends for it, as of "$terminfo[kf5]": any of
+	// those that Special finds.
+	Special bool
 }
 
 // Bounds of what is kept.
@@ -154,7 +158,7 @@ func known(words []syntax.Word) []string {
 }
 
 func add(out []Binding, b Binding) []Binding {
-	if b.Keys == "" || len(b.Keys) > MaxKeys || len(b.Text) > maxText || len(out) >= maxBound {
+	if b.Keys == "" && !b.Special || len(b.Keys) > MaxKeys || len(b.Text) > maxText || len(out) >= maxBound {
 		return out
 	}
 	if !slices.Contains(out, b) {
@@ -329,21 +333,59 @@ func (r reader) zsh(words []string) []Binding {
 	var out []Binding
 	for ; len(words) >= 2; words = words[2:] {
 		keys := decode(words[0], true)
+		if words[0] == "" {
+			keys = special
+		}
 		if types {
-			out = append(out, macro(keys, decode(words[1], true)))
+			out = append(out, macro(keys, decode(words[1], true)).named())
 		} else {
-			out = append(out, r.bind(keys, strings.TrimPrefix(words[1], ".")))
+			out = append(out, r.bind(keys, strings.TrimPrefix(words[1], ".")).named())
 		}
 	}
 	return out
 }
 
+// special stands for a key's name while it is read what that does.
+const special = "a special key"
+
+func (b Binding) named() Binding {
+	if b.Special = b.Keys == special; b.Special {
+		b.Keys = ""
+	}
+	return b
+}
+
+// Special finds a terminal's special key at the beginning of what waits, of which a part may have come before: a function
+// key, Insert, a page key or the keypad's. Those that move in a line or erase in it, pastes and answers are none. It tells
+// how many bytes that takes; none where there is no such key.
+func Special(before, waiting []byte) int {
+	if waiting[0] == 0x1b {
+		return len(specialKey.Find(waiting))
+	}
+	if at := bytes.LastIndexByte(before, 0x1b); at >= 0 {
+		sent := before[at:]
+		if n := len(specialKey.Find(slices.Concat(sent, waiting[:1]))); n == len(sent)+1 {
+			return 1
+		}
+	}
+	return 0
+}
+
+// specialKey is what xterm, linux and rxvt send (ctlseqs, console_codes(4)).
+var specialKey = regexp.MustCompile(`^\x1b(?:O[\d;]*[j-yMP-S]|\[(?:1;\d+)?[PQS]|\[R|\[\[[A-E]|\[(?:2|5|6|1[0-9]|2[0-9]|3[0-9])(?:;\d+)?[~^$@])`)
+
+// specialName is a key's name since fish 4.
+var specialName = regexp.MustCompile(`^(?:(?:ctrl|alt|shift|super)-)*(?:f\d+|insert|pageup|pagedown|menu|printscreen)$`)
+
 // fish reads the operands of bind (bind(1) of fish).
 func (r reader) fish(words []string) Binding {
+	named := false
 	for len(words) > 0 && strings.HasPrefix(words[0], "-") && len(words[0]) > 1 {
 		switch option := words[0]; {
-		case option == "-e" || option == "--erase" || option == "-k" || option == "--key":
+		case option == "-e" || option == "--erase":
 			return Binding{}
+		case option == "-k" || option == "--key":
+			named = true
 		case (option == "-M" || option == "-m" || option == "--mode" || option == "--sets-mode") && len(words) > 1:
 			words = words[1:]
 		}
@@ -357,6 +399,8 @@ func (r reader) fish(words []string) Binding {
 		keys = string(rune(controlled(name[0])))
 	} else if name, ok := strings.CutPrefix(keys, "alt-"); ok && len(name) == 1 {
 		keys = "\x1b" + name
+	} else if named || keys == "" || specialName.MatchString(keys) {
+		keys = special
 	}
 	what := words[1:]
 	if executes(what) {
@@ -364,12 +408,12 @@ func (r reader) fish(words []string) Binding {
 	}
 	for i, w := range what {
 		if w == "execute" || slices.Contains(r.widgets, w) {
-			return Binding{Keys: keys, Plain: i == 0}
+			return Binding{Keys: keys, Plain: i == 0}.named()
 		}
 		if script, _ := syntax.Parse(w, syntax.Fish); script != nil {
 			for j, c := range script.Commands {
 				if executes(known(c.Words)) {
-					return Binding{Keys: keys, Plain: i+j == 0}
+					return Binding{Keys: keys, Plain: i+j == 0}.named()
 				}
 			}
 		}

@@ -58,6 +58,9 @@ func TestRead(t *testing.T) {
 		{"fish, a command behind another", `bind \ct 'commandline "echo a"; commandline -f execute'`, syntax.Fish, []Binding{{Keys: "\x14"}}},
 		{"fish 4", `bind ctrl-t execute; bind alt-t execute`, syntax.Fish, []Binding{{Keys: "\x14", Plain: true}, {Keys: "\x1bt", Plain: true}}},
 
+		{"zsh, known when it runs", `bindkey "$terminfo[kf5]" accept-line; bindkey -s "${key[F6]}" 'id\n'; bindkey "$x" edit-command-line "$y" up-history "$z" "$f"`, syntax.Zsh,
+			[]Binding{{Special: true, Plain: true}, {Special: true, Text: "id\n"}}},
+		{"fish, by its name", "bind -k f5 execute; bind shift-f6 'commandline -f execute'; bind -k f7 up-line", syntax.Fish, []Binding{{Special: true, Plain: true}}},
 		{"mksh", `bind '^T=newline'`, syntax.Mksh, []Binding{{Keys: "\x14", Plain: true}}},
 		{"mksh, typed", `bind -m '^T=touch F^J'`, syntax.Mksh, []Binding{{Keys: "\x14", Text: "touch F\n"}}},
 	} {
@@ -97,6 +100,23 @@ func TestReadMode(t *testing.T) {
 	}
 }
 
+// What terminals send for keys is in xterm's ctlseqs, console_codes(4) and rxvt's reference.
+func TestSpecial(t *testing.T) {
+	for _, tt := range []struct {
+		before, waiting string
+		want            int
+	}{
+		{"", "\x1b[15~", 5}, {"", "\x1bOPls", 3}, {"", "\x1bOM", 3}, {"", "\x1b[[A", 4}, {"", "\x1b[15;5~", 7}, {"", "\x1b[1;2P", 6}, {"", "\x1b[5~", 4}, {"", "\x1b[2~", 4},
+		{"ls\x1b[15", "~", 1}, {"\x1b", "[15~", 0}, {"\x1bO", "M", 1},
+		{"", "\x1b[A", 0}, {"", "\x1bOA", 0}, {"", "\x1b[H", 0}, {"", "\x1b[3~", 0}, {"", "\x1b[1~", 0}, {"", "\x1b[1;5C", 0}, {"", "\x1b[200~", 0}, {"", "\x1b[201~", 0},
+		{"", "\x1b[24;80R", 0}, {"", "\x1b[?1;2c", 0}, {"", "\x1b", 0}, {"", "~", 0}, {"\x1b[15~", "~", 0}, {"\x1b[15 ", "~", 0},
+	} {
+		if got := Special([]byte(tt.before), []byte(tt.waiting)); got != tt.want {
+			t.Errorf("%q %q: %d, want %d", tt.before, tt.waiting, got, tt.want)
+		}
+	}
+}
+
 func FuzzRead(f *testing.F) {
 	for _, seed := range []string{`"\C-\M-t": "touch F\n"`, "Control-Meta-t: accept-line", `bind '"\x1": accept-line'`, `bindkey -s '^T' '\C-\M-'`, `bind \ct execute`, `"\M-\`} {
 		f.Add(seed)
@@ -107,7 +127,7 @@ func FuzzRead(f *testing.F) {
 			found = append(found, Code(text, d)...)
 		}
 		for _, b := range found {
-			if b.Keys == "" || len(b.Keys) > MaxKeys || len(b.Text) > maxText || b.Plain && b.Text != "" {
+			if b.Keys == "" != b.Special || len(b.Keys) > MaxKeys || len(b.Text) > maxText || b.Plain && b.Text != "" {
 				t.Errorf("%q: %+v", text, b)
 			}
 		}

@@ -66,6 +66,7 @@ type sight struct {
 	info    os.FileInfo
 	members []int // of the foreground group, the leader first
 	above   []uint64
+	moves   bool // how keys are taken has changed meanwhile
 }
 
 const maxLooks = 4
@@ -73,13 +74,13 @@ const maxLooks = 4
 var errMoves = errors.New("proc: the terminal's foreground does not stay")
 
 // look reads one terminal, in whose foreground a group of root and its descendants is; of is a process that has it. Who has
-// the foreground and how keys are taken are read one after the other: where the foreground has moved meanwhile they do
-// not belong together.
+// the foreground, how keys are taken and whether they are waited for are read one after the other: where one of the first
+// two has changed meanwhile they do not belong together.
 func look(f *os.File, root int, of Stat) (*sight, error) {
 	for range maxLooks {
 		s, err := glance(f, root, of.TPGID)
 		now, gone := ReadStat(of.PID)
-		if err != nil || gone != nil || now.TPGID == of.TPGID {
+		if err != nil || gone != nil || now.TPGID == of.TPGID && !s.moves {
 			return s, err
 		}
 		of = now
@@ -119,6 +120,11 @@ func glance(f *os.File, root, foreground int) (*sight, error) {
 	s.Busybox = executable(leader) == "busybox"
 	s.Directory, _ = os.Readlink(file(leader, "cwd")) // it may end meanwhile
 	s.leader = leader
+	now := sight{}
+	if err := now.readDevice(f); err != nil {
+		return s, err
+	}
+	s.moves = now.Echo != s.Echo || now.Canonical != s.Canonical
 	return s, nil
 }
 

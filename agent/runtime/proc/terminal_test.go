@@ -2,6 +2,7 @@ package proc
 
 import (
 	"io"
+	"os"
 	"os/exec"
 	"sync"
 	"testing"
@@ -65,6 +66,46 @@ func TestLookIsOfOneMoment(t *testing.T) {
 	}
 	if s.Foreground != program || s.Command != "sleep" || s.Shell || !s.Canonical {
 		t.Errorf("it is told of two moments: %+v", s.Terminal)
+	}
+}
+
+// A line editor takes the terminal and then waits for keys: it is never told as one that waits for the kernel's lines.
+func TestWaitsInItsOwnMode(t *testing.T) {
+	told, tell, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tell.Close()
+	cmd := exec.Command("python3", "-c", "import os, termios, tty\nold = termios.tcgetattr(0)\n"+
+		"while os.read(3, 1):\n tty.setcbreak(0, termios.TCSANOW)\n os.read(0, 1)\n termios.tcsetattr(0, termios.TCSANOW, old)\n os.write(1, b'!')\n")
+	cmd.ExtraFiles = []*os.File{told}
+	terminal, err := pty.Start(cmd)
+	_ = told.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer terminal.Close()
+	defer cmd.Wait()
+	defer cmd.Process.Kill()
+	id := Identify(cmd.Process.Pid)
+	for range 100 {
+		if _, err := tell.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		for reads := false; !reads; {
+			s, err := ReadTerminal(id)
+			if reads = s.Reading; err == nil && reads && s.Canonical {
+				t.Fatalf("it is told of two moments: %+v", s)
+			}
+		}
+		if _, err := terminal.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		for seen := make([]byte, 1); seen[0] != '!'; {
+			if _, err := terminal.Read(seen); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }
 
