@@ -104,10 +104,12 @@ func (r *startReader) read(program string) {
 		for _, dir := range []string{"/etc/zsh", "/etc"} {
 			r.code(dir, "zshenv", "zprofile", "zshrc", "zlogin")
 		}
-		if r.env["ZDOTDIR"] != "" {
-			home = r.env["ZDOTDIR"]
+		for _, name := range []string{".zshenv", ".zprofile", ".zshrc", ".zlogin"} {
+			if r.env["ZDOTDIR"] != "" { // the first of them may set it
+				home = r.env["ZDOTDIR"]
+			}
+			r.code(home, name)
 		}
-		r.code(home, ".zshenv", ".zprofile", ".zshrc", ".zlogin")
 	case "fish":
 		config := r.env["XDG_CONFIG_HOME"]
 		if config == "" {
@@ -167,16 +169,23 @@ func (r *startReader) code(dir string, names ...string) {
 		for _, m := range sourced.FindAllStringSubmatch(text, -1) {
 			if m[1] != "" {
 				r.env[m[1]] = r.expanded(m[2])
-			} else if r.tried++; r.tried <= maxSourced {
+				continue
+			}
+			if r.tried++; r.tried > maxSourced {
+				break
+			}
+			if m[3] != "" {
 				r.code("/", r.expanded(m[3]))
+			} else {
+				r.keys(r.expanded(m[4]))
 			}
 		}
 		r.depth--
 	}
 }
 
-// sourced finds plain assignments, and what is sourced.
-var sourced = regexp.MustCompile(`(?m)(?:^|[;&|{(]|\b(?:then|do|else|export|readonly|typeset|local)\b)[ \t]*(?:([A-Za-z_]\w*)=(` + aWord + `)|(?:builtin[ \t]+)?(?:source|\.)[ \t]+(` + aWord + `))`)
+// sourced finds plain assignments, what is sourced, and what bash has readline read.
+var sourced = regexp.MustCompile(`(?m)(?:^|[;&|{(]|\b(?:then|do|else|export|readonly|typeset|local)\b)[ \t]*(?:([A-Za-z_]\w*)=(` + aWord + `)|(?:builtin[ \t]+)?(?:(?:source|\.)[ \t]+(` + aWord + `)|bind[ \t]+-f[ \t]+(` + aWord + `)))`)
 
 const aWord = `(?:"[^"\n]*"|'[^'\n]*'|[^\s;&|<>()"']+)+`
 

@@ -72,6 +72,7 @@ func TestSourcedFiles(t *testing.T) {
 		{"a default", ". \"${XDG_CONFIG_HOME:-$HOME}/a\"\n. ${D:-/x}/a", "/x/a"},
 		{"what that sources", ". /x/next", "/x/next /x/a"},
 		{"itself", ". ~/.bashrc", ""},
+		{"readline's file", "bind -f ~/a; bind -x '\"f\": g'", "/h/a"},
 		{"twice", ". /x/a\n. /x/a", "/x/a"},
 		{"no source", "echo . /x/a; ./x/a; resource /x/a; # . /x/a", ""},
 		{"a name that only shows when it runs", `. $(echo /x/a); . "$nothing"; for f in /x/*; do . $f; done`, ""},
@@ -92,6 +93,20 @@ func TestSourcedFiles(t *testing.T) {
 				t.Errorf("got %q, want %q", got, want)
 			}
 		})
+	}
+}
+
+// Zsh's first file may say where the others are.
+func TestZshFilesElsewhere(t *testing.T) {
+	root, dir := container(t)
+	for name, text := range map[string]string{"/h/.zshenv": "export ZDOTDIR=~/z\n", "/h/.zshrc": "", "/h/z/.zshrc": ""} {
+		must(t, os.MkdirAll(filepath.Dir(dir+name), 0o755))
+		must(t, os.WriteFile(dir+name, []byte(text), 0o644))
+	}
+	r := startReader{root: root, env: map[string]string{"HOME": "/h"}}
+	r.read("zsh")
+	if len(r.files) != 2 || r.files[0].Name != "/h/.zshenv" || r.files[1].Name != "/h/z/.zshrc" {
+		t.Errorf("%+v", r.files)
 	}
 }
 

@@ -119,7 +119,13 @@ func (g *Guard) clear(ctx context.Context, d decision, v Verdict) error {
 		return err
 	}
 	row, _ := g.row()
-	for range clearTries {
+	for try := range clearTries {
+		if try > 0 && d.command.Shell == "fish" { // it draws no new prompt where there is nothing to take away
+			if err := g.send([]byte(" ")); err != nil {
+				return err
+			}
+			g.calmed(ctx, g.mark())
+		}
 		before := g.outputCount()
 		if g.pasting { // a shell may read a paste to its end, come what may; behind an interrupt the end may be text
 			if err := g.tell([]byte(pasteEnd)); err != nil {

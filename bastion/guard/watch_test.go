@@ -25,15 +25,15 @@ const fishPrompt = "function fish_prompt; echo -n '>> '; end\nfunction fish_gree
 // an allowlist holds the session ends.
 func TestKeysThatRunLinesAreNoticed(t *testing.T) {
 	const editor = "#!/bin/sh\necho echo x >\"$1\"\n"
-	// What binds them is a file that nobody knows of.
+	// What binds them is a file whose name only shows at run time.
 	bash := func(keys, more string) setup {
-		return setup{files: map[string]string{"keys": keys + "\n", ".bash_profile": prompts + more + "bind -f ~/keys\n", ".bashrc": "bind -f ~/keys\n", "ed": editor}}
+		return setup{files: map[string]string{"keys": keys + "\n", ".bash_profile": prompts + more + "bind -f $(echo ~/keys)\n", ".bashrc": "bind -f $(echo ~/keys)\n", "ed": editor}}
 	}
 	macro := bash(`"\C-t": "echo a\n"`, "")
 	zsh := func(keys string) setup {
-		return setup{argv: zshell, files: map[string]string{".zshrc": "PROMPT='>> '\n. ~/keys\n", "keys": keys + "\n"}}
+		return setup{argv: zshell, files: map[string]string{".zshrc": "PROMPT='>> '\n. $(echo ~/keys)\n", "keys": keys + "\n"}}
 	}
-	fish := setup{argv: fishes, files: map[string]string{".config/fish/config.fish": fishPrompt + "source ~/keys\n", "keys": "bind \\ct 'commandline \"echo a\"; commandline -f execute'\n"}}
+	fish := setup{argv: fishes, files: map[string]string{".config/fish/config.fish": fishPrompt + "source (echo ~/keys)\n", "keys": "bind \\ct 'commandline \"echo a\"; commandline -f execute'\n"}}
 	for _, c := range []struct {
 		name  string
 		setup setup
@@ -55,7 +55,7 @@ func TestKeysThatRunLinesAreNoticed(t *testing.T) {
 		{"zsh, key that accepts", zsh("bindkey '^T' accept-line"), "echo a\x14", "echo a"},
 		{"fish, key that executes", fish, "\x14", "echo a"},
 		{"fish, after an interrupt", fish, "x\x03\x14", "echo a"},
-		{"mksh, vi and its editor", setup{argv: mksh, files: map[string]string{".profile": prompts + "export VISUAL=~/ed; . ~/keys\n", "keys": "set -o vi\n", "ed": editor}}, "echo a\x1bv", "echo a"},
+		{"mksh, vi and its editor", setup{argv: mksh, files: map[string]string{".profile": prompts + "export VISUAL=~/ed; . $(echo ~/keys)\n", "keys": "set -o vi\n", "ed": editor}}, "echo a\x1bv", "echo a"},
 	} {
 		for _, mode := range []auth.Mode{auth.Allowlist, auth.Denylist} {
 			t.Run(c.name+"/"+string(mode), func(t *testing.T) {
