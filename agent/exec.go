@@ -214,11 +214,11 @@ func (e *executor) run(ctx context.Context, p runtime.Process, in io.Reader, out
 		}()
 	}
 	if resize != nil {
+		running, cancel := context.WithCancel(ctx)
+		defer cancel()
 		go func() { // the channel is closed with the connection
 			for size := range resize {
-				if err := p.Resize(tty.Size{Cols: size.Width, Rows: size.Height}); err != nil {
-					e.server.o.Log.WithError(err).WithField("session", e.grant.Session).Info("a terminal has not got its new size")
-				}
+				e.resize(running, p, tty.Size{Cols: size.Width, Rows: size.Height})
 			}
 		}()
 	}
@@ -242,6 +242,26 @@ func (e *executor) run(ctx context.Context, p runtime.Process, in io.Reader, out
 	exit, err := p.Wait(ctx)
 	copies.Wait()
 	return exit, err
+}
+
+// resize sets a terminal's size. It tries again: a client tells the size once, and an engine that is at work may refuse it
+// for the moment.
+func (e *executor) resize(ctx context.Context, p runtime.Process, size tty.Size) {
+	err := p.Resize(size)
+	for _, pause := range [...]time.Duration{100 * time.Millisecond, 400 * time.Millisecond, time.Second} {
+		if err == nil {
+			return
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return
+		}
+		err = p.Resize(size)
+	}
+	if err != nil {
+		e.server.o.Log.WithError(err).WithField("session", e.grant.Session).Info("a terminal has not got its new size")
+	}
 }
 
 // creditEvery is how many frames of input are taken between two words about it.

@@ -13,7 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/podbastion/podbastion/agent"
 	"github.com/podbastion/podbastion/agent/agenttest"
+	"github.com/podbastion/podbastion/agent/runtime"
 	"github.com/podbastion/podbastion/agent/runtime/proc"
 	"github.com/podbastion/podbastion/bastion/bridge"
 	"github.com/podbastion/podbastion/internal/tty"
@@ -260,6 +262,41 @@ func TestResizeInABurst(t *testing.T) {
 		if err := p.Resize(tty.Size{Cols: 50 + i, Rows: 50}); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if got := collect(t, p, nil); got.out != "there\r\n" {
+		t.Errorf("%+v", got)
+	}
+}
+
+// reluctant is a runtime that refuses each new size once.
+type reluctant struct{ runtime.Runtime }
+
+type reluctantProcess struct {
+	runtime.Process
+	refused map[tty.Size]bool
+}
+
+func (r reluctant) Exec(ctx context.Context, c runtime.Container, s runtime.Spec) (runtime.Process, error) {
+	p, err := r.Runtime.Exec(ctx, c, s)
+	return &reluctantProcess{p, map[tty.Size]bool{}}, err
+}
+
+func (p *reluctantProcess) Resize(s tty.Size) error {
+	if !p.refused[s] {
+		p.refused[s] = true
+		return errors.New("not now")
+	}
+	return p.Process.Resize(s)
+}
+
+// A size that the engine refuses for the moment is not lost.
+func TestResizeIsTriedAgain(t *testing.T) {
+	a := agenttest.Start(t, func(o *agent.Options) { o.Runtime = reluctant{o.Runtime} })
+	s := start(a, "/bin/sh", "-c", "while [ \"$(stty size)\" != '50 150' ]; do sleep 0.02; done; echo there")
+	s.TTY, s.Size = true, tty.Size{Cols: 80, Rows: 24}
+	p := exec(t, newBridge(t, a), s)
+	if err := p.Resize(tty.Size{Cols: 150, Rows: 50}); err != nil {
+		t.Fatal(err)
 	}
 	if got := collect(t, p, nil); got.out != "there\r\n" {
 		t.Errorf("%+v", got)
