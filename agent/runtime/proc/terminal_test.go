@@ -84,9 +84,10 @@ func TestWaitsInItsOwnMode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer terminal.Close()
-	defer cmd.Wait()
-	defer cmd.Process.Kill()
+	defer func() {
+		_ = cmd.Process.Kill()
+		_, _ = cmd.Wait(), terminal.Close()
+	}()
 	id := Identify(cmd.Process.Pid)
 	for range 100 {
 		if _, err := tell.Write([]byte("x")); err != nil {
