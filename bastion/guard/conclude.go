@@ -25,6 +25,7 @@ type decision struct {
 	command Command
 	mark    int  // the interrupts so far: another one takes the command away
 	held    bool // its submit key is still in the queue
+	later   bool // the gate will tell it again, and the user is warned then
 	// run lets it run.
 	run func(v Verdict) error
 	// stay tells the gate that it does not run; nil where no gate waits.
@@ -43,8 +44,8 @@ func (g *Guard) conclude(ctx context.Context, d decision, v Verdict) error {
 		v = Verdict{Action: auth.Deny, Reason: "the command could not be remembered"}
 	}
 	if v.Action != auth.Deny {
-		if v.Action == auth.Warn {
-			if err := g.notice(d, "warning", v); err != nil {
+		if !d.later {
+			if err := g.warn(d, v); err != nil {
 				return err
 			}
 		}
@@ -72,6 +73,20 @@ func (g *Guard) conclude(ctx context.Context, d decision, v Verdict) error {
 		g.mu.Unlock()
 	}
 	return g.clear(ctx, d, v)
+}
+
+// warn tells the user what there is to be told of a command that runs, and of what ran before it without its verdict.
+func (g *Guard) warn(d decision, v Verdict) error {
+	if owed := g.owed; owed.Action == auth.Warn {
+		g.owed = Verdict{}
+		if err := g.notice(d, "warning of what ran before", owed); err != nil {
+			return err
+		}
+	}
+	if v.Action != auth.Warn {
+		return nil
+	}
+	return g.notice(d, "warning", v)
 }
 
 // redrawn waits until the shell has drawn the line again that its hook had taken off the screen.

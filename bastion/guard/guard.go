@@ -180,6 +180,7 @@ type Guard struct {
 	guessed   bool   // and one of them is not certain
 	prompt    string // the prompt before the first of them
 	last      Command
+	owed      Verdict // of what was noticed afterwards: the user is warned with the next line
 	looked    time.Time
 	ran       time.Time // when a line was let run and the shell was not seen to wait since; zero otherwise
 	ranEnds   int       // the line ends until then

@@ -169,6 +169,9 @@ func (g *Guard) told(ctx context.Context, r gate.Report) error {
 		g.mu.Unlock()
 	}
 	if known != nil && c.Sure && r.Text == known.report.Text && r.Expanded == known.report.Expanded && r.Truncated == known.report.Truncated {
+		if err := g.warn(decision{}, known.verdict); err != nil {
+			return err
+		}
 		g.started(g.last.Line)
 		return g.letRun(mark, r, known.verdict, g.last)
 	}
@@ -349,7 +352,7 @@ func (g *Guard) viaGate(ctx context.Context, key byte) error {
 			case v.Action == auth.Deny && !v.Incomplete:
 				return g.conclude(ctx, decision{command: asked, mark: mark, held: true}, v)
 			case unproven && asked.Sure && v.Action != auth.Deny && (strings.TrimSpace(asked.Line) != "" || asked.Unseen):
-				return g.conclude(ctx, decision{command: asked, mark: mark, held: true, run: func(v Verdict) error {
+				return g.conclude(ctx, decision{command: asked, mark: mark, held: true, later: true, run: func(v Verdict) error {
 					return g.submitTo(mark, shown, c.Directory, &judged{r, v})
 				}}, v)
 			}

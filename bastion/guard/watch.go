@@ -207,6 +207,9 @@ func (g *Guard) happened(ctx context.Context, c Command) error {
 	if v.Action == auth.Deny {
 		return &Denied{Verdict: v}
 	}
+	if v.Action == auth.Warn {
+		g.owed = v // what is written at a prompt would become a part of it
+	}
 	return nil
 }
 

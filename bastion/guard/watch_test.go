@@ -81,6 +81,13 @@ func TestKeysThatRunLinesAreNoticed(t *testing.T) {
 					return false
 				})
 				if mode == auth.Denylist {
+					w.quiet()
+					if c.line == "cat" {
+						w.keys("\x04")
+						w.quiet()
+					}
+					w.alive()
+					w.shows("bastion: warning of what ran before")
 					return
 				}
 				select {
