@@ -166,28 +166,37 @@ func (r *startReader) code(dir string, names ...string) {
 			continue
 		}
 		r.depth++
-		for _, m := range sourced.FindAllStringSubmatch(text, -1) {
-			if m[1] != "" {
-				r.env[m[1]] = r.expanded(m[2])
+		for line := range strings.Lines(text) {
+			if !mayName(line) {
 				continue
 			}
-			if r.tried++; r.tried > maxSourced {
-				break
-			}
-			if m[3] != "" {
-				r.code("/", r.expanded(m[3]))
-			} else {
-				r.keys(r.expanded(m[4]))
+			for _, m := range sourced.FindAllStringSubmatch(line, -1) {
+				if m[1] != "" {
+					r.env[m[1]] = r.expanded(m[2])
+				} else if r.tried++; r.tried > maxSourced {
+					break
+				} else if m[3] != "" {
+					r.code("/", r.expanded(m[3]))
+				} else {
+					r.keys(r.expanded(m[4]))
+				}
 			}
 		}
 		r.depth--
 	}
 }
 
-// sourced finds plain assignments, what is sourced, and what bash has readline read.
-var sourced = regexp.MustCompile(`(?m)(?:^|[;&|{(]|\b(?:then|do|else|export|readonly|typeset|local)\b)[ \t]*(?:([A-Za-z_]\w*)=(` + aWord + `)|(?:builtin[ \t]+)?(?:(?:source|\.)[ \t]+(` + aWord + `)|bind[ \t]+-f[ \t]+(` + aWord + `)))`)
+// mayName tells at little cost that a line may be one that sourced finds something in.
+func mayName(line string) bool {
+	name, _, assigns := strings.Cut(line, "=")
+	return assigns && !strings.ContainsAny(name, "$[") && !strings.Contains(name, "local") ||
+		strings.Contains(line, ". ") || strings.Contains(line, ".\t") || strings.Contains(line, "source") || strings.Contains(line, "bind")
+}
 
-const aWord = `(?:"[^"\n]*"|'[^'\n]*'|[^\s;&|<>()"']+)+`
+// sourced finds plain assignments, what is sourced, and what bash has readline read.
+var sourced = regexp.MustCompile(`(?:^|[;&|{(]|\b(?:then|do|else|export|readonly|typeset)\b)[ \t]*(?:([A-Za-z_]\w*)=(` + aWord + `)|(?:builtin[ \t]+)?(?:(?:source|\.)[ \t]+(` + aWord + `)|bind[ \t]+-f[ \t]+(` + aWord + `)))`)
+
+const aWord = `(?:"[^"]*"|'[^']*'|[^\s;&|<>()"']+)+`
 
 var aVariable = regexp.MustCompile(`\$\{?(\w+)(?::-([^}]*))?\}?`)
 
