@@ -105,10 +105,11 @@ type shellFiles struct {
 	Files   []facts.StartFile `json:"files"`
 }
 
-// startFiles reads those of a shell whose line editor waits for keys; none of another's, whose keys nobody can bind.
+// startFiles reads those of a shell whose line editor has the terminal, whether it waits for keys or is at work on some;
+// none of another's, whose keys nobody can bind.
 func startFiles(root proc.ID) (shellFiles, error) {
 	t, err := proc.ReadTerminal(root)
-	if err != nil || !t.Shell || !t.Reading || t.Canonical || t.Busybox {
+	if err != nil || !t.Shell || t.Canonical || t.Busybox {
 		return shellFiles{}, err
 	}
 	files, err := facts.StartFiles(t.Leader(), t.Command)

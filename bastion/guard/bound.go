@@ -16,7 +16,8 @@ type bound struct {
 	keys   []boundKey
 	recent []byte    // the newest forwarded keys
 	known  bool      // of the shell that has the terminal, since a line was let run
-	tried  time.Time // when it was last asked
+	tried  time.Time // when it was last asked, since then
+	pauses time.Time // until when a node that does not answer is not asked
 	vi     viMode
 }
 
@@ -30,22 +31,29 @@ const maxBound = 1 << 10
 // unlearned tells that the shell's keys are to be asked for before any is forwarded; mu is locked.
 func (g *Guard) unlearned() bool {
 	b := &g.bound
-	return !b.known && len(g.queue) > 0 && g.o.Terminal != nil && !g.hooked() && time.Since(b.tried) > lookTime
+	return !b.known && len(g.queue) > 0 && g.o.Terminal != nil && !g.hooked() && time.Since(b.tried) > lookTime && time.Now().After(b.pauses)
 }
 
-// learn asks for them.
+// learn asks for them. A node that looked while the shell was changing the terminal is asked again.
 func (g *Guard) learn(ctx context.Context) {
 	b := &g.bound
-	b.tried = time.Now()
+	began := time.Now()
+	b.tried = began
 	ctx, cancel := context.WithTimeout(ctx, stateTime)
 	defer cancel()
-	shell, keys, err := g.o.Terminal.Keys(ctx)
-	if err != nil {
-		b.tried = time.Now().Add(stateTime) // a key does not wait for a node that does not answer
-		return
+	for {
+		shell, keys, err := g.o.Terminal.Keys(ctx)
+		if err == nil {
+			b.known = shell != ""
+			b.add(shell, keys)
+			return
+		}
+		if time.Since(began) > lookTime {
+			b.pauses = time.Now().Add(stateTime) // keys do not wait for it
+			return
+		}
+		g.await(ctx, pollShort, func() bool { return false })
 	}
-	b.known = shell != ""
-	b.add(shell, keys)
 }
 
 // viMode follows which mode an editor that is like vi would be in.

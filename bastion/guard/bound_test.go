@@ -70,6 +70,18 @@ func TestKeysOfStartFiles(t *testing.T) {
 	}
 }
 
+// A node that cannot tell at once is asked again before a key is forwarded.
+func TestKeysAreAskedForAgain(t *testing.T) {
+	w := newWorld(t, setup{node: true, moves: 3, judge: rules(t, auth.Allowlist, auth.Allow, "echo"), files: map[string]string{".inputrc": `"\C-t": accept-line` + "\n"}})
+	w.prompt()
+	w.keys("touch F\x14")
+	w.shows("bastion: denied")
+	w.alive()
+	if w.exists("F") {
+		t.Error("it ran")
+	}
+}
+
 // In vi's command mode v opens an editor, which runs what it leaves, and # submits: they are held where a file or a line has
 // set that mode.
 func TestCommandsOfVi(t *testing.T) {

@@ -85,7 +85,7 @@ type Terminal interface {
 	State(ctx context.Context) (State, error)
 	// Alone tells that nobody but the reader can be writing to it.
 	Alone(ctx context.Context) (bool, error)
-	// Keys tells which shell's line editor waits for keys, empty where none does, and with which of them the user's
+	// Keys tells which shell's line editor has the terminal, empty where none has, and with which keys the user's
 	// files have that shell submit a line.
 	Keys(ctx context.Context) (shell string, bound []keyfile.Binding, err error)
 }

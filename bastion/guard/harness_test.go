@@ -63,6 +63,7 @@ type setup struct {
 	record func(c Command) error
 	env    []string
 	places bool // the client's terminal says where its cursor is
+	moves  int  // how often the node cannot tell which keys are bound
 }
 
 // denyTouch refuses every line with the word touch: each test's forbidden program leaves a file.
@@ -141,7 +142,7 @@ func newWorld(t testing.TB, s setup) *world {
 	w.pid = cmd.Process.Pid
 	o.Target = w.tty
 	if s.node {
-		o.Terminal = &node{tty: w.tty, pid: w.pid}
+		o.Terminal = &node{tty: w.tty, pid: w.pid, moves: s.moves}
 	}
 	if s.decide == nil {
 		s.decide = denyTouch
@@ -343,8 +344,9 @@ func (w *world) lines() []string {
 
 // node tells the terminal's state from this machine's /proc, by the agent's own means.
 type node struct {
-	tty *os.File
-	pid int
+	tty   *os.File
+	pid   int
+	moves int
 }
 
 var errGone = errors.New("gone")
@@ -362,8 +364,12 @@ func (n *node) State(context.Context) (State, error) {
 
 // Keys reads the files as the agent does, and what they bind as a session does.
 func (n *node) Keys(context.Context) (string, []keyfile.Binding, error) {
+	if n.moves > 0 {
+		n.moves--
+		return "", nil, errGone
+	}
 	s, err := proc.ReadTerminal(proc.Identify(n.pid))
-	if err != nil || !s.Shell || !s.Reading || s.Canonical || s.Busybox {
+	if err != nil || !s.Shell || s.Canonical || s.Busybox {
 		return "", nil, err
 	}
 	files, err := facts.StartFiles(s.Leader(), s.Command)
