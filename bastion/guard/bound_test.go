@@ -132,7 +132,9 @@ func TestHelpIsHeld(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, setup{argv: zshell, node: true, judge: rules(t, auth.Allowlist, auth.Allow, "echo"), files: map[string]string{".zshrc": zshPrompts + x.rc}})
 			w.prompt()
-			w.slowly("echo on''e")
+			w.keys("\x1bh") // there is no line yet
+			w.quiet()
+			w.slowly(map[string]string{"emacs": "echo on''e", "vi": "iecho on''e"}[name])
 			w.keys("\x1bh")
 			if name == "vi" {
 				w.quiet()

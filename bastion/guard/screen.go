@@ -95,7 +95,7 @@ func (g *Guard) viaScreen(ctx context.Context, key byte, st State, known bool) e
 		return g.pass(mark)
 	case key == endOfFile && !expands && (!g.typed || known && !st.Canonical):
 		return g.endOfFile(mark)
-	case strings.TrimSpace(shown.Text) == "" && (n == 0 || pressed.Plain) && !secret && (!g.typed || !g.alternate()) && (!g.typed || (key == '\r' || key == '\n') && g.pending == "" && settled && shown.Confidence == line.High):
+	case strings.TrimSpace(shown.Text) == "" && (n == 0 || pressed.Plain || pressed.Idle) && !secret && (!g.typed || !g.alternate()) && (!g.typed || (key == '\r' || key == '\n') && g.pending == "" && settled && shown.Confidence == line.High):
 		g.started("") // an empty line
 		return g.flow()
 	}

@@ -22,6 +22,7 @@ type Binding struct {
 	// Special is a key of which only the running shell knows what the terminal sends for it, as of "$terminfo[kf5]": any of
 	// those that Special finds.
 	Special bool
+	Idle    bool // it does nothing where there is no line
 }
 
 // Bounds of what is kept.
@@ -63,7 +64,7 @@ func Read(shell string, files []File) (out []Binding) {
 	case dialect == syntax.Zsh && vi:
 		out = append(out, Binding{Keys: "#", Vi: true})
 	case dialect == syntax.Zsh:
-		out = append(out, Binding{Keys: "\x1bh"}, Binding{Keys: "\x1bH"}, Binding{Keys: "\x1b?"})
+		out = append(out, Binding{Keys: "\x1bh", Idle: true}, Binding{Keys: "\x1bH", Idle: true}, Binding{Keys: "\x1b?", Idle: true})
 	}
 	return out
 }

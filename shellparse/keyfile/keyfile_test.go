@@ -79,7 +79,7 @@ func TestRead(t *testing.T) {
 // What zsh does without a file, and with one that makes its editor like vi.
 func TestReadMode(t *testing.T) {
 	comment := []Binding{{Keys: "#", Vi: true}}
-	help := []Binding{{Keys: "\x1bh"}, {Keys: "\x1bH"}, {Keys: "\x1b?"}}
+	help := []Binding{{Keys: "\x1bh", Idle: true}, {Keys: "\x1bH", Idle: true}, {Keys: "\x1b?", Idle: true}}
 	for _, tt := range []struct {
 		shell string
 		files []File
