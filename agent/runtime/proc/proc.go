@@ -6,8 +6,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -59,7 +57,7 @@ func (id ID) Stat() (Stat, error) {
 
 // ReadStat reads one process.
 func ReadStat(pid int) (Stat, error) {
-	data, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	data, err := readSome(file(pid, "stat"))
 	if err != nil {
 		return Stat{}, fmt.Errorf("proc: %w", err)
 	}

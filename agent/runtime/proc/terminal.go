@@ -203,7 +203,11 @@ func group(root, pgid int) []int {
 }
 
 func children(pid int) []int {
-	data, err := os.ReadFile(file(pid, "task/"+strconv.Itoa(pid)+"/children"))
+	name := file(pid, "task/"+strconv.Itoa(pid)+"/children")
+	data, err := readSome(name)
+	if len(data) == someSize {
+		data, err = os.ReadFile(name)
+	}
 	if err != nil {
 		return nil
 	}
@@ -327,19 +331,34 @@ func isShell(name string) bool {
 	return false
 }
 
-// readSome reads the first 4 KiB of a file in /proc.
+const someSize = 4 << 10
+
+// readSome reads the first 4 KiB of a file in /proc, with as few calls of the kernel as that takes: it is what most of a
+// look at a terminal costs.
 func readSome(name string) ([]byte, error) {
-	f, err := os.Open(name)
+	fd, err := retried(func() (int, error) { return unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0) })
 	if err != nil {
-		return nil, err
+		return nil, &os.PathError{Op: "open", Path: name, Err: err}
 	}
-	defer f.Close()
-	buf := make([]byte, 4<<10)
-	n, err := f.Read(buf)
-	if n > 0 {
-		err = nil
+	defer unix.Close(fd)
+	buf := make([]byte, someSize)
+	n, err := retried(func() (int, error) { return unix.Read(fd, buf) })
+	switch {
+	case err != nil:
+		return nil, &os.PathError{Op: "read", Path: name, Err: err}
+	case n == 0:
+		return nil, io.EOF
 	}
-	return buf[:n], err
+	return buf[:n], nil
+}
+
+// retried calls the kernel again where a signal came between.
+func retried(call func() (int, error)) (int, error) {
+	for {
+		if n, err := call(); !errors.Is(err, unix.EINTR) {
+			return n, err
+		}
+	}
 }
 
 // reads tells how a thread of a process is blocked reading the terminal; nil where none is. One that is gone does not.
