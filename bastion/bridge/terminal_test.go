@@ -207,6 +207,23 @@ func TestShellFiles(t *testing.T) {
 	}
 }
 
+// A shell whose editor is at work on a key has its files told as one that waits for keys has.
+func TestFilesOfAShellAtWork(t *testing.T) {
+	a := agenttest.Start(t)
+	p, c := shell(t, a, newBridge(t, a))
+	at, done := filepath.Join(a.Dir, "at"), filepath.Join(a.Dir, "done")
+	keys := "zsh -fi\rw() { : >" + at + "; while [[ ! -e " + done + " ]]; do :; done }; zle -N w; bindkey '^T' w\r\x14"
+	if _, err := io.WriteString(p.Stdin(), keys); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, func() bool { _, err := os.Stat(at); return err == nil })
+	defer func() { _ = os.WriteFile(done, nil, 0o644) }()
+	expectState(t, c, "at work", bridge.TerminalState{ShellForeground: true, Nested: true, Command: "zsh"})
+	if got, err := c.Files(t.Context()); err != nil || got.Command != "zsh" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 func BenchmarkAlone(b *testing.B) {
 	a := agenttest.Start(b)
 	_, c := shell(b, a, newBridge(b, a))

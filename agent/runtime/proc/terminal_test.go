@@ -93,8 +93,12 @@ func TestWaitsInItsOwnMode(t *testing.T) {
 		if _, err := tell.Write([]byte("x")); err != nil {
 			t.Fatal(err)
 		}
+		end := time.Now().Add(10 * time.Second)
 		for reads := false; !reads; {
 			s, err := ReadTerminal(id)
+			if time.Now().After(end) {
+				t.Fatalf("it does not wait: %+v, %v", s, err)
+			}
 			if reads = s.Reading; err == nil && reads && s.Canonical {
 				t.Fatalf("it is told of two moments: %+v", s)
 			}
