@@ -19,7 +19,7 @@ func TestKeysOfStartFiles(t *testing.T) {
 		{kindOf{"nested bash", "bash --norc\r", setup{gate: true, node: true, env: []string{"PS1=>> "}}}, readline},
 		{kindOf{"bash, bound by its code", "", setup{node: true}}, map[string]string{".bash_profile": prompts + `bind '"\C-t": accept-line' '"\e[24~": accept-line' '"\C-y": "touch F\n"'` + "\n"}},
 		{kindOf{"zsh", "", setup{argv: zshell, node: true}}, map[string]string{".zshrc": zshPrompts + "go() { zle accept-line }; zle -N go\nbindkey '^T' go '^[[24~' accept-line; bindkey -s '^Y' 'touch F\\n'\n"}},
-		{kindOf{"zsh, known when it runs", "", setup{argv: zshell, node: true}}, map[string]string{".zshrc": zshPrompts + ". ~/more\nk=$'\\e[24~'; bindkey \"$k\" accept-line\n", "more": "bindkey '^T' accept-line; bindkey -s '^Y' 'touch F\\n'\n"}},
+		{kindOf{"zsh, known when it runs", "", setup{argv: zshell, node: true}}, map[string]string{".zshrc": zshPrompts + ". ~/more\nbindkey \"$terminfo[kf12]\" accept-line\n", "more": "bindkey '^T' accept-line; bindkey -s '^Y' 'touch F\\n'\n"}},
 		{kindOf{"fish", "", setup{argv: fishes, node: true}}, map[string]string{".config/fish/functions/fish_user_key_bindings.fish": "function fish_user_key_bindings\nbind \\ct execute\nbind \\e\\[24~ 'commandline -f execute'\nbind \\cy 'commandline \"touch F\"; commandline -f execute'\nend\n"}},
 		{kindOf{"mksh", "", setup{argv: []string{"/bin/mksh"}, node: true}}, map[string]string{".profile": prompts + "bind '^T=newline'; bind -m '^Y=touch F^J'\n"}},
 	} {
