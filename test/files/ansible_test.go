@@ -82,7 +82,7 @@ func newAnsible(t testing.TB) (w *world, tree string) {
 		fmt.Fprintf(&hosts, "%s ansible_user=dev+%s\n", name, name)
 	}
 	w.pod(t, "bare", "podbastion/ash:test")
-	w.serve(t)
+	w.demo(t)
 	variables, tree := w.ansibleFiles(t)
 	w.file(t, "hosts", "[pods]\n"+hosts.String()+"[bare]\nbare0 ansible_user=alice+bare\n"+variables+"ansible_host="+w.at+"\nansible_port="+w.port+"\n")
 	return w, tree

@@ -154,7 +154,7 @@ func TestRsync(t *testing.T) {
 	w.pod(t, "user", "podbastion/ansible:test", "--user", "1000:1000")
 	w.pod(t, "ash", "podbastion/ash:test")
 	w.pod(t, "static", "podbastion/static:test")
-	w.serve(t)
+	w.demo(t)
 	src := w.tree(t, "src", 1000)
 	ok := func(args ...string) {
 		t.Helper()

@@ -102,7 +102,7 @@ func TestTrees(t *testing.T) {
 	w.pod(t, "static", "podbastion/static:test")
 	w.pod(t, "readonly", "podbastion/static:test", "--read-only", "--tmpfs", "/tmp")
 	w.pod(t, "user", "podbastion/bash:test", "--user", "1000:1000")
-	w.serve(t)
+	w.demo(t)
 	places := []place{{"static", "", 1000}, {"bash", "", 20}, {"ash", "", 20}, {"readonly", "/tmp", 20}, {"user", "/tmp", 20}}
 	for _, c := range w.transports(t) {
 		t.Run(c.name, func(t *testing.T) {

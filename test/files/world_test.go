@@ -55,20 +55,20 @@ accounts:
   - {name: robot, keys: ["KEY"], roles: [robot]}
   - {name: syncer, keys: ["KEY"], roles: [syncer]}
 roles:
-  all: {recording: "off", targets: [{namespaces: ["*"]}], files: ` + everything + `}
-  dev: {recording: "off", targets: [{namespaces: ["*"]}], user: dev, files: ` + everything + `}
-  mover: {recording: "off", targets: [{namespaces: ["*"]}], files: {upload: [{paths: ["/tmp/in/**"], maxSize: 1MiB}], download: [{paths: ["/tmp/out/**"]}]}}
-  nofiles: {recording: "off", targets: [{namespaces: ["*"]}]}
+  all: {recording: "off", targets: [{namespaces: [NAMESPACE]}], files: ` + everything + `}
+  dev: {recording: "off", targets: [{namespaces: [NAMESPACE]}], user: dev, files: ` + everything + `}
+  mover: {recording: "off", targets: [{namespaces: [NAMESPACE]}], files: {upload: [{paths: ["/tmp/in/**"], maxSize: 1MiB}], download: [{paths: ["/tmp/out/**"]}]}}
+  nofiles: {recording: "off", targets: [{namespaces: [NAMESPACE]}]}
   robot:
     recording: "off"
-    targets: [{namespaces: ["*"]}]
+    targets: [{namespaces: [NAMESPACE]}]
     user: dev
     files: ` + everything + `
     commands:
 ANSIBLE
   syncer:
     recording: "off"
-    targets: [{namespaces: ["*"]}]
+    targets: [{namespaces: [NAMESPACE]}]
     commands:
 RSYNC
 `
@@ -260,7 +260,7 @@ func (w *world) login(t testing.TB) {
 	must(t, err)
 	public := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(w.key.PublicKey())))
 	must(t, os.WriteFile(w.path("id.pub"), []byte(public+"\n"), 0o600))
-	must(t, os.WriteFile(w.path("roles.yaml"), []byte(strings.NewReplacer("KEY", public, "ANSIBLE", documented(t, "ansible"), "RSYNC", documented(t, "rsync")).Replace(rolesText)), 0o600))
+	must(t, os.WriteFile(w.path("roles.yaml"), []byte(strings.NewReplacer("KEY", public, "NAMESPACE", w.namespace, "ANSIBLE", documented(t, "ansible"), "RSYNC", documented(t, "rsync")).Replace(rolesText)), 0o600))
 }
 
 // options are those of ssh and its kin.
