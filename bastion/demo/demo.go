@@ -240,7 +240,7 @@ func (d *Demo) tell() error {
 		}
 	}
 	if d.o.Docker {
-		say("pods: the labelled containers of the local Docker Engine; ssh without a pod lists them")
+		say("pods: the local Docker Engine's containers with the labels io.kubernetes.pod.namespace, io.kubernetes.pod.name and io.kubernetes.container.name; ssh without a pod lists them")
 	} else {
 		say("WARNING: the pods are folders; commands in them run on this machine as %s, with no isolation at all", userName())
 		for _, p := range pretend() {

@@ -88,7 +88,7 @@ type engineFeeder struct {
 func (f *engineFeeder) Run(ctx context.Context) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	seen := map[string]time.Time{} // since when a pod is known, by UID
+	seen := map[string]time.Time{} // since when a pod is known
 	last := "-"
 	for {
 		list := f.engine.List()
@@ -122,29 +122,31 @@ func describe(list []runtime.Container) string {
 
 func enginePods(list []runtime.Container, seen map[string]time.Time) []*target.Pod {
 	slices.SortFunc(list, func(a, b runtime.Container) int { return strings.Compare(a.String(), b.String()) })
-	byUID := map[string]*target.Pod{}
+	known := map[string]*target.Pod{}
 	var pods []*target.Pod
 	for _, c := range list {
 		if c.Container == "" || c.Container == "POD" { // sandboxes
 			continue
 		}
-		p := byUID[c.UID]
+		// The name too: labels that were given by hand may be the same.
+		id := c.Namespace + "/" + c.Pod + "/" + c.UID
+		p := known[id]
 		if p == nil {
-			if seen[c.UID].IsZero() {
-				seen[c.UID] = time.Now()
+			if seen[id].IsZero() {
+				seen[id] = time.Now()
 			}
 			p = &target.Pod{
 				Cluster: cluster, Namespace: target.Namespace(c.Namespace), Name: c.Pod, UID: target.UID(c.UID), Node: node, NodeAddress: "127.0.0.1",
-				Running: true, Ready: true, Created: seen[c.UID],
+				Running: true, Ready: true, Created: seen[id],
 			}
-			byUID[c.UID] = p
+			known[id] = p
 			pods = append(pods, p)
 		}
 		p.Containers = append(p.Containers, target.Container{Name: c.Container, ID: "docker://" + c.ID, Running: true})
 	}
-	for uid := range seen {
-		if byUID[uid] == nil {
-			delete(seen, uid)
+	for id := range seen {
+		if known[id] == nil {
+			delete(seen, id)
 		}
 	}
 	return pods

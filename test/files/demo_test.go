@@ -42,8 +42,11 @@ func (w *world) demo(t testing.TB) {
 		defer stuck.Stop()
 		text, _ := io.ReadAll(facts)
 		err := cmd.Wait()
-		if said, _ := os.ReadFile(log.Name()); err != nil || t.Failed() {
-			t.Errorf("the bastion ended: %v\n%s%s", err, text, said)
+		if err != nil {
+			t.Errorf("the bastion ended: %v", err)
+		}
+		if said, _ := os.ReadFile(log.Name()); t.Failed() {
+			t.Logf("the bastion said:\n%s%s", text, said)
 		}
 	})
 	lines := bufio.NewScanner(facts)
@@ -56,8 +59,14 @@ func (w *world) demo(t testing.TB) {
 	if w.port == "" {
 		t.Fatal("the bastion does not say where it listens")
 	}
+	known := ""
+	defer func() {
+		if t.Failed() {
+			t.Logf("it knows:\n%s", known)
+		}
+	}()
 	until(t, "the bastion knows the pods", func() bool {
-		known, code := w.run(t, "", "ssh", append(w.options(), "alice@"+w.at, "pods")...)
-		return code == 0 && strings.Count(known, w.namespace) == len(w.pods)
+		known, _ = w.run(t, "", "ssh", append(w.options(), "alice@"+w.at, "pods")...)
+		return strings.Count(known, w.namespace) == len(w.pods)
 	})
 }

@@ -152,12 +152,15 @@ func (w *world) pod(t testing.TB, name, image string, args ...string) {
 	}
 	run := append([]string{"run", "-d",
 		"--label", "io.kubernetes.pod.namespace=" + w.namespace, "--label", "io.kubernetes.pod.name=" + name,
-		"--label", "io.kubernetes.pod.uid=uid-" + name, "--label", "io.kubernetes.container.name=app",
+		"--label", "io.kubernetes.pod.uid=" + w.uid(name), "--label", "io.kubernetes.container.name=app",
 		"--label", "io.kubernetes.docker.type=container"}, args...)
 	id := w.docker(t, append(run, image)...)
 	t.Cleanup(func() { _ = exec.Command("docker", "-H", w.host, "rm", "-f", "-v", id).Run() })
 	w.pods[name] = id
 }
+
+// uid is of one pod alone, of all that the engine runs.
+func (w *world) uid(name string) string { return w.namespace + "-" + name }
 
 var helper = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "files-helper")
@@ -210,7 +213,7 @@ func (w *world) serve(t testing.TB) {
 	idx, err := store.New()
 	must(t, err)
 	for name := range w.pods {
-		must(t, idx.Upsert(&target.Pod{Cluster: agenttest.Cluster, Namespace: target.Namespace(w.namespace), Name: name, UID: target.UID("uid-" + name), Node: agenttest.Node,
+		must(t, idx.Upsert(&target.Pod{Cluster: agenttest.Cluster, Namespace: target.Namespace(w.namespace), Name: name, UID: target.UID(w.uid(name)), Node: agenttest.Node,
 			NodeAddress: "127.0.0.1", Containers: []target.Container{{Name: "app", Running: true}}, Running: true, Ready: true}))
 	}
 	t.Cleanup(func() {

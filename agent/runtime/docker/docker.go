@@ -3,6 +3,7 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -182,10 +183,12 @@ func (r *Runtime) inspect(ctx context.Context, id string) (e runtime.Entry, runn
 		groups = c.HostConfig.GroupAdd
 	}
 	l := c.Config.Labels
+	key := runtime.Key{Namespace: l[labelNamespace], Pod: l[labelPod], Container: l[labelContainer]}
 	return runtime.Entry{
 		Container: runtime.Container{
-			Key: runtime.Key{Namespace: l[labelNamespace], Pod: l[labelPod], Container: l[labelContainer]},
-			UID: l[labelUID], ID: c.ID, PID: c.State.Pid, Group: c.ID, User: c.Config.User, Groups: groups, WorkDir: c.Config.WorkingDir,
+			Key: key,
+			UID: cmp.Or(l[labelUID], key.Namespace+"."+key.Pod), // labelled by hand, it is known by its name alone
+			ID:  c.ID, PID: c.State.Pid, Group: c.ID, User: c.Config.User, Groups: groups, WorkDir: c.Config.WorkingDir,
 		},
 		Sandbox: l[labelType] == "podsandbox",
 	}, true, nil
