@@ -81,12 +81,17 @@ func quantile(d []time.Duration, q float64) time.Duration {
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// Login to exit of `true`, beside docker exec and OpenSSH's sshd, taken in turns.
+// Login to exit of `true`, beside docker exec and OpenSSH's sshd, taken in turns; and beside kubectl exec, where
+// PODBASTION_KUBECTL_EXEC gives its words up to the command: the kubelet is not one of the parts that the tests start.
 func BenchmarkLoginToExit(b *testing.B) {
 	w := sharedWorld(b)
 	peer := w.sshd(b)
-	var ours, docker, sshd []time.Duration
+	kubectl := strings.Fields(os.Getenv("PODBASTION_KUBECTL_EXEC"))
+	var ours, docker, sshd, kube []time.Duration
 	for b.Loop() {
+		if len(kubectl) > 0 {
+			kube = append(kube, timed(b, nil, kubectl[0], append(kubectl[1:len(kubectl):len(kubectl)], "true")...))
+		}
 		ours = append(ours, timed(b, nil, "ssh", append(w.toBastion("alice"), "true")...))
 		docker = append(docker, timed(b, nil, "docker", w.dockerExec("true")...))
 		sshd = append(sshd, timed(b, nil, "ssh", append(peer, "true")...))
@@ -97,6 +102,10 @@ func BenchmarkLoginToExit(b *testing.B) {
 	b.ReportMetric(ms(quantile(sshd, 0.5)), "ms/sshd-p50")
 	b.ReportMetric(ms(quantile(ours, 0.5))/ms(quantile(docker, 0.5)), "x/docker-exec")
 	b.ReportMetric(ms(quantile(ours, 0.5))/ms(quantile(sshd, 0.5)), "x/sshd")
+	if len(kube) > 0 {
+		b.ReportMetric(ms(quantile(kube, 0.5)), "ms/kubectl-exec-p50")
+		b.ReportMetric(ms(quantile(ours, 0.5))/ms(quantile(kube, 0.5)), "x/kubectl-exec")
+	}
 }
 
 const bulk = 256 << 20
