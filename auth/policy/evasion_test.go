@@ -105,6 +105,8 @@ var evasions = []evasion{
 	{name: "stdbuf", line: `stdbuf -o0 touch F`},
 	{name: "setsid", line: `setsid touch F`},
 	{name: "time keyword", line: `time touch F`},
+	{name: "time with dashes", line: `time -- touch F`},
+	{name: "time with dashes in a pipeline", line: `time -p -- touch F | cat`},
 	{name: "time program", line: `\time -p touch F`},
 	{name: "command", line: `command touch F`},
 	{name: "builtin command", line: `builtin command touch F`},

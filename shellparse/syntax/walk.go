@@ -212,7 +212,7 @@ func (w *walker) compound(cmd sh.Command, at *place) {
 		w.function(cmd, *at)
 	case *sh.TimeClause:
 		if cmd.Stmt != nil {
-			w.stmt(cmd.Stmt, at)
+			w.stmt(timed(cmd.Stmt), at)
 		}
 	case *sh.CoprocClause:
 		own := *at
@@ -235,6 +235,27 @@ func (w *walker) compound(cmd sh.Command, at *place) {
 	default:
 		w.fail(ErrUnparsable)
 	}
+}
+
+// timed takes off the -- that may stand between time and what it times: to the parser that is the program.
+func timed(s *sh.Stmt) *sh.Stmt {
+	out := *s
+	switch cmd := s.Cmd.(type) {
+	case *sh.BinaryCmd:
+		left := *cmd
+		left.X = timed(cmd.X)
+		out.Cmd = &left
+	case *sh.CallExpr:
+		if len(cmd.Assigns) > 0 || len(cmd.Args) < 2 || cmd.Args[0].Lit() != "--" {
+			return s
+		}
+		rest := *cmd
+		for rest.Args = cmd.Args[1:]; len(rest.Args) > 1 && rest.Args[0].Lit() == "!"; {
+			rest.Args = rest.Args[1:]
+		}
+		out.Cmd = &rest
+	}
+	return &out
 }
 
 // binary walks pipelines and and-or lists, which the parser nests to the left, as deep as they are long.
