@@ -11,24 +11,77 @@ func (r *runner) env() {
 	p := g.parse(r.words[1:])
 	if s, ok := p.value("-S", "--split-string"); ok {
 		text, known := s.Known()
-		if !known {
+		split, readable := splitString(text)
+		if !known || !readable {
 			r.hidden("its code is only known at run time")
 			return
 		}
-		// env splits much as a shell does, without running anything that it would substitute.
-		var rest []Word
-		for _, f := range strings.Fields(text) {
-			rest = append(rest, Text(strings.Trim(f, `"'`)))
+		if dir, ok := p.value("-C", "--chdir"); ok {
+			r.at.dirs = moveTo([]Word{dir}, r.at.dirs)
 		}
-		rest = append(rest, r.words[min(1+p.rest, len(r.words)):]...)
-		r.words = append([]Word{r.words[0]}, rest...)
-		at := r.at
-		at.via = append(slices.Clone(at.via), "env")
-		at.outside = true
-		r.run(Command{Words: r.words}, at)
+		words := slices.Concat(r.words[:1], split, r.words[min(1+p.rest, len(r.words)):])
+		at := r.below()
+		r.runWords(words, at)
+		r.suggest(words, at)
 		return
 	}
 	r.wrapped(wrapper{grammar: g, assigns: true, chdir: []string{"-C", "--chdir"}})
+}
+
+// splitString splits what env -S is given: blanks part words, quotes and backslashes are a shell's but for the letters
+// that stand for blanks, and ${NAME} is all that it substitutes.
+func splitString(s string) (words []Word, ok bool) {
+	b := wordBuilder{}
+	quote, begun := byte(0), false
+	end := func() {
+		if begun {
+			words = append(words, b.done())
+		}
+		b, begun = wordBuilder{}, false
+	}
+	for i := 0; i < len(s); i++ {
+		ch := s[i]
+		blank := strings.IndexByte(" \t\n\v\f\r", ch) >= 0
+		switch {
+		case blank && quote == 0:
+			end()
+			continue
+		case ch == '#' && !begun:
+			return words, true
+		case (ch == '"' || ch == '\'') && (quote == 0 || quote == ch):
+			quote, begun = ch-quote, true
+			continue
+		case ch == '$' && quote != '\'':
+			name, _, closed := strings.Cut(s[i+1:], "}")
+			if !closed || !strings.HasPrefix(name, "{") {
+				return nil, false
+			}
+			b.piece(Unknown, "$"+name[1:])
+			i += len(name) + 1
+		case ch == '\\' && i+1 < len(s) && (quote != '\'' || s[i+1] == '\'' || s[i+1] == '\\'):
+			i++
+			plain := strings.IndexByte(`fnrtv#$"'\`, s[i])
+			switch {
+			case s[i] == 'c' && quote == 0:
+				end()
+				return words, true
+			case s[i] == '_' && quote == 0:
+				end()
+				continue
+			case s[i] == '_':
+				b.text.WriteByte(' ')
+			case plain < 0:
+				return nil, false
+			default:
+				b.text.WriteByte("\f\n\r\t\v#$\"'\\"[plain])
+			}
+		default:
+			b.text.WriteByte(ch)
+		}
+		begun = true
+	}
+	end()
+	return words, quote == 0
 }
 
 func (r *runner) xargs() {
