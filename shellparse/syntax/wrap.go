@@ -143,7 +143,7 @@ func (r *runner) wrapped(w wrapper) {
 		r.guess(r.words[n:])
 	}
 	for _, o := range p.options {
-		if text := o.value.Prefix(); r.name == "strace" && o.name == "-o" && strings.HasPrefix(text, "|") {
+		if text := o.value.Prefix(); r.name == "strace" && (o.name == "-o" || o.name == "--output") && text != "" && strings.IndexByte("|!", text[0]) >= 0 {
 			r.code(cut(o.value, 1), POSIX, r.below())
 		}
 	}
@@ -232,6 +232,10 @@ func (r *runner) shellDialect() Dialect {
 // shell takes apart sh, bash and their kin.
 func (r *runner) shell() {
 	r.self().Interpreter = true
+	if r.name == "fish" {
+		r.fishShell()
+		return
+	}
 	hasCode, fromInput, i := false, false, 1
 	for ; i < len(r.words); i++ {
 		text, known := r.words[i].Known()
@@ -250,7 +254,7 @@ func (r *runner) shell() {
 			break
 		}
 		if strings.HasPrefix(text, "--") {
-			name, value, attached := strings.Cut(text, "=")
+			name, _, attached := strings.Cut(text, "=")
 			switch name {
 			case "--rcfile", "--init-file":
 				r.self().Extra = true
@@ -260,16 +264,6 @@ func (r *runner) shell() {
 				}
 			case "--login", "--interactive", "--debugger":
 				r.self().Extra = true
-			case "--command", "--init-command": // fish
-				if attached {
-					r.code(Text(value), r.shellDialect(), r.below())
-				} else if i++; i < len(r.words) {
-					r.code(r.words[i], r.shellDialect(), r.below())
-				}
-				hasCode = hasCode || name == "--command"
-				if name == "--command" {
-					return
-				}
 			}
 			continue
 		}
@@ -282,15 +276,7 @@ func (r *runner) shell() {
 		if text[0] == '-' && strings.ContainsAny(text, "il") { // it reads the user's files first
 			r.self().Extra = true
 		}
-		last := text[len(text)-1]
-		if r.name != "fish" { // each o of a bundle takes a word: -oc errexit CODE
-			i += strings.Count(text, "o") + strings.Count(text, "O")
-		} else if last == 'o' || last == 'C' || last == 'd' {
-			i++
-			if last == 'C' && i < len(r.words) {
-				r.code(r.words[i], Fish, r.below())
-			}
-		}
+		i += strings.Count(text, "o") + strings.Count(text, "O") // each takes a word: -oc errexit CODE
 	}
 	switch {
 	case hasCode && i < len(r.words):
@@ -301,14 +287,44 @@ func (r *runner) shell() {
 			r.startShell()
 		}
 	case hasCode:
-	case i < len(r.words) && !fromInput:
-		if text, _ := r.words[i].Known(); isTerminal(text) {
-			r.startShell()
+	default:
+		r.shellFile(i, fromInput)
+	}
+}
+
+// shellFile is a shell that was handed no code: it runs a file or its input.
+func (r *runner) shellFile(i int, fromInput bool) {
+	if i < len(r.words) && !fromInput {
+		if text, _ := r.words[i].Known(); !isTerminal(text) {
+			r.foreign(InFile, "its commands are in a file")
 			return
 		}
-		r.foreign(InFile, "its commands are in a file")
-	default:
-		r.startShell()
+	}
+	r.startShell()
+}
+
+var fishOptions = grammar{short: "c:C:d:D:f:hilnNo:Pp:v", long: []string{"command=", "init-command=", "debug=", "debug-output=", "debug-stack-frames=", "features=", "help",
+	"interactive", "login", "no-config", "no-execute", "print-debug-categories", "print-rusage-self", "private", "profile=", "profile-startup=", "version"}}
+
+// fishShell takes fish apart, which runs every -c and -C that it is given.
+func (r *runner) fishShell() {
+	p := fishOptions.parse(r.words[1:])
+	if !p.clear {
+		r.hidden("its options are not understood")
+	}
+	if p.has("-i", "--interactive", "-l", "--login") {
+		r.self().Extra = true
+	}
+	for _, o := range p.options {
+		switch o.name {
+		case "-c", "--command", "-C", "--init-command":
+			at := r.below()
+			at.outside = false
+			r.code(o.value, Fish, at)
+		}
+	}
+	if !p.has("-c", "--command") {
+		r.shellFile(1+p.rest, false)
 	}
 }
 
