@@ -54,7 +54,7 @@ func (r *runner) interpreter(in interpreter) {
 	for ; i < len(r.words); i++ {
 		text, known := r.words[i].Known()
 		if !known {
-			if p := r.words[i].Prefix(); p == "" && r.words[i].Split || strings.HasPrefix(p, "-") {
+			if p := r.words[i].Prefix(); p == "" && r.words[i].HasUnknown() || strings.HasPrefix(p, "-") {
 				r.hidden("its arguments are only known at run time")
 			}
 			return
@@ -78,7 +78,7 @@ func (r *runner) interpreter(in interpreter) {
 		i += more
 	}
 	if i < len(r.words) {
-		if t, _ := r.words[i].Known(); t != "-" && t != "/dev/stdin" {
+		if t, _ := r.words[i].Known(); t != "-" && !isTerminal(t) {
 			return // a script, as good as any other program
 		}
 	}
@@ -97,8 +97,10 @@ func (r *runner) interpreterOptions(in interpreter, text string) (more int, done
 		case strings.ContainsRune(in.code, ch):
 			r.foreign(InArguments, "it is handed code of another language")
 			return 0, true
-		case ch == 'm' && r.isPython(), strings.ContainsRune(in.file, ch):
+		case ch == 'm' && r.isPython():
 			return 0, true
+		case strings.ContainsRune(in.file, ch): // the next word is what it runs
+			return 0, j < len(text)-2
 		case strings.ContainsRune(in.attached, ch):
 			if (ch == 'm' || ch == 'M') && strings.ContainsAny(text, " ;({'\"") { // perl: use MODULE, as it stands
 				r.foreign(InArguments, "it is handed code of another language")
