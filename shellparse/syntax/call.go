@@ -423,6 +423,7 @@ func (w *walker) redirects(list []*sh.Redirect, at place) ([]Redirect, input) {
 			}
 			if r.Hdoc != nil {
 				w.nested(r.Hdoc, at)
+				w.literalQuotes(r.Hdoc.Parts, at)
 			}
 			if fd0 {
 				in = w.hereDocument(r)

@@ -422,6 +422,8 @@ func (w *walker) nested(n sh.Node, at place) {
 			}
 			w.within(n.Stmts, in)
 			return false
+		case *sh.DblQuoted:
+			w.literalQuotes(n.Parts, at)
 		case *sh.Word:
 			w.zshWord(n, at)
 		case *sh.ArithmExp:
@@ -442,6 +444,42 @@ func (w *walker) nested(n sh.Node, at place) {
 		}
 		return true
 	})
+}
+
+// literalQuotes judges the single quotes of a ${x-'…'} in double quotes or in a here-document. Shells take them for text
+// there, in which $(…) runs, } and " end what they end; the parser takes them for quotes.
+func (w *walker) literalQuotes(parts []sh.WordPart, at place) {
+	for _, part := range parts {
+		p, ok := part.(*sh.ParamExp)
+		if !ok {
+			continue
+		}
+		if p.NestedParam != nil {
+			w.literalQuotes([]sh.WordPart{p.NestedParam}, at)
+		}
+		var word *sh.Word
+		switch {
+		case p.Exp != nil && p.Exp.Op != sh.RemSmallPrefix && p.Exp.Op != sh.RemLargePrefix && p.Exp.Op != sh.RemSmallSuffix && p.Exp.Op != sh.RemLargeSuffix:
+			word = p.Exp.Word
+		case p.Repl != nil && w.dialect == Zsh:
+			word = p.Repl.With
+		}
+		if word == nil {
+			continue
+		}
+		w.literalQuotes(word.Parts, at)
+		for _, inner := range word.Parts {
+			q, ok := inner.(*sh.SglQuoted)
+			if !ok || !strings.ContainsAny(q.Value, "}\"$`") {
+				continue
+			}
+			in := at
+			in.input, in.certain = input{}, false
+			if strings.ContainsAny(q.Value, "}\"") || w.codeAt(`: "`+q.Value+`"`, w.dialect, in) != nil {
+				w.undecidable("where its quotes end depends on the shell", at)
+			}
+		}
+	}
 }
 
 // union joins two sets of directories; more than four are anywhere.
