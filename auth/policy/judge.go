@@ -363,7 +363,7 @@ func (j *judge) assignment(c *syntax.Command, a syntax.Assignment) {
 // carries says whether a variable holds code that some program runs and that is not read here.
 func carries(name string) bool {
 	switch name {
-	case "BASH_ENV", "ENV", "EXINIT", "INPUTRC", "MAKEFLAGS", "VIMINIT":
+	case "BASH_ENV", "ENV", "EXINIT", "INPUTRC", "MAKEFLAGS", "PERL5DB", "PYTHONSTARTUP", "VIMINIT":
 		return true
 	}
 	return strings.HasPrefix(name, "GIT_CONFIG")

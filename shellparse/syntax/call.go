@@ -228,7 +228,7 @@ func (c *collector) value(name, text string) {
 
 // commandVariables hold a command that some program runs.
 var commandVariables = []string{"BROWSER", "EDITOR", "FCEDIT", "GIT_ASKPASS", "GIT_EDITOR", "GIT_EXTERNAL_DIFF", "GIT_PAGER", "GIT_SEQUENCE_EDITOR", "GIT_SSH", "GIT_SSH_COMMAND",
-	"LESSOPEN", "LESSCLOSE", "MANPAGER", "PAGER", "RSYNC_RSH", "SYSTEMD_EDITOR", "SYSTEMD_PAGER", "VISUAL"}
+	"LESSOPEN", "LESSCLOSE", "MANPAGER", "PAGER", "RSYNC_CONNECT_PROG", "RSYNC_RSH", "SYSTEMD_EDITOR", "SYSTEMD_PAGER", "VISUAL"}
 
 // assigned looks into values that a shell runs as code.
 func (c *collector) assigned(a Assignment, at place) {
@@ -247,8 +247,12 @@ func (c *collector) assigned(a Assignment, at place) {
 			if text, ok := a.Value.Known(); ok {
 				at.possible = true
 				at.via = append(slices.Clone(at.via), a.Name)
-				_ = c.codeAt(text, POSIX, at) // a guess that cannot be read is none
+				_ = c.codeAt(strings.TrimLeft(text, "|-"), POSIX, at) // a guess that cannot be read is none
 			}
+			return
+		}
+		if program, ok := optionVariables[a.Name]; ok {
+			c.options(program, a, at)
 			return
 		}
 		if !strings.HasPrefix(a.Name, "BASH_FUNC_") {
@@ -272,6 +276,35 @@ func (c *collector) assigned(a Assignment, at place) {
 	}
 	if err := c.codeAt(text, c.dialect, at); err != nil {
 		c.add(Command{Code: "its code cannot be read"}, at)
+	}
+}
+
+// optionVariables hold options that a program takes before those that it is given.
+var optionVariables = map[string]string{"LESS": "less", "MAKEFLAGS": "make", "NODE_OPTIONS": "node", "PERL5OPT": "perl", "RUBYOPT": "ruby", "TAR_OPTIONS": "tar", "ZIPOPT": "zip"}
+
+// options looks for commands in a variable's options: what they run may be denied, and code makes the variable undecidable.
+func (c *collector) options(program string, a Assignment, at place) {
+	text, ok := a.Value.Known()
+	if !ok {
+		return // that it is set is judged by itself
+	}
+	at.possible = true
+	at.via = append(slices.Clone(at.via), a.Name)
+	first, undecided := len(c.script.Commands), at
+	undecided.possible = false
+	words := []Word{Text(program)}
+	for _, field := range strings.Fields(strings.ReplaceAll(text, `\ `, " ")) {
+		words = append(words, Text(field))
+	}
+	if split, readable := splitString(text); readable {
+		words = append(words[:1], split...)
+	}
+	c.run(Command{Words: words}, at)
+	for i, cmd := range c.script.Commands[first:] {
+		if i > 0 || cmd.Code != "" && (cmd.CodeIn == InArguments || !cmd.Input) {
+			c.undecidable("the options in "+a.Name+" hold code", undecided)
+			return
+		}
 	}
 }
 

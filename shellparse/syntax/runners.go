@@ -306,8 +306,11 @@ func (r *runner) ssh() {
 		r.hidden("its options are not understood")
 	}
 	for _, o := range p.options {
-		if o.name == "-o" {
+		switch {
+		case o.name == "-o":
 			r.sshSetting(o.value)
+		case o.name == "-F" && printedFile(o.value):
+			r.hidden("its settings are what somebody prints")
 		}
 	}
 	if n < len(r.words) { // options may follow the host
@@ -329,9 +332,11 @@ func (r *runner) sshSetting(w Word) {
 		r.hidden("its settings are only known at run time")
 		return
 	}
-	low := strings.ToLower(strings.TrimLeft(v, " \t"))
-	if strings.HasPrefix(low, "proxycommand") || strings.HasPrefix(low, "localcommand") || strings.HasPrefix(low, "knownhostscommand") {
-		r.code(Text(strings.TrimLeft(v[strings.IndexAny(v+"=", "= "):], "= ")), POSIX, r.below())
+	v = strings.TrimLeft(v, " \t\f\r\"")
+	key := v[:strings.IndexAny(v+"=", "= \t\f\r\"")]
+	switch strings.ToLower(key) {
+	case "proxycommand", "localcommand", "knownhostscommand":
+		r.code(Text(strings.TrimLeft(v[len(key):], "= \t\f\r\"")), POSIX, r.below())
 	}
 }
 
@@ -459,7 +464,36 @@ func (r *runner) parallel() {
 	}
 }
 
+// lineEditor: ed runs what follows a ! among its commands.
+func (r *runner) lineEditor() { r.scripted("!") }
+
+// scripted is a program that runs others when its input tells it to, by one of these marks.
+func (r *runner) scripted(marks ...string) {
+	if r.at.input.kind == inherited {
+		return
+	}
+	marked := len(r.at.input.code) == 0
+	for _, text := range r.at.input.code {
+		for _, m := range marks {
+			marked = marked || strings.Contains(text, m)
+		}
+	}
+	if marked {
+		r.hidden("its input may tell it to run commands")
+	}
+}
+
+// pager: less is told by +COMMAND what to begin with.
+func (r *runner) pager() {
+	for _, w := range r.words[1:] {
+		if p := w.Prefix(); strings.HasPrefix(p, "+") && strings.ContainsAny(p, "!|#v") {
+			r.foreign(InArguments, "it is handed commands of its own")
+		}
+	}
+}
+
 func (r *runner) gdb() {
+	r.scripted("!", "sh", "py", "pi", "gu", "so", "ma", "pip", "|", "run", "r ")
 	for i := 1; i < len(r.words); i++ {
 		t, _ := r.words[i].Known()
 		switch t {

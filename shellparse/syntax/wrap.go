@@ -26,6 +26,9 @@ func (c *collector) run(cmd Command, at place) {
 		return // undecided, whatever follows
 	}
 	c.evaluatedWords(cmd.Words, at)
+	if file := path.Clean(name); strings.HasPrefix(file, "/proc/") && !strings.Contains(file, "/root/") && !strings.Contains(file, "/cwd/") || strings.HasPrefix(file, "/dev/fd/") {
+		c.script.Commands[i].Code = "it is a file that some process has open"
+	}
 	r := &runner{collector: c, index: i, at: at, name: path.Base(name), words: cmd.Words}
 	if unwrap := r.method(); unwrap != nil {
 		unwrap()

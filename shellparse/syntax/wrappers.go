@@ -13,7 +13,7 @@ var wrappers = map[string]wrapper{
 		"command-timeout=", "other-user=", "user=", "version", "validate", "no-update"}},
 		assigns: true, shell: []string{"-s", "--shell", "-i", "--login"}, noRun: []string{"-e", "--edit", "-l", "--list", "-V", "-v", "-K"}, chdir: []string{"-D", "--chdir"}},
 	"doas":  {grammar: grammar{short: "Lnsa:C:u:"}, shell: []string{"-s"}, noRun: []string{"-C"}},
-	"nohup": {}, "setsid": {grammar: grammar{short: "cfw", long: []string{"ctty", "fork", "wait"}}},
+	"nohup": {}, "cttyhack": {}, "setsid": {grammar: grammar{short: "cfw", long: []string{"ctty", "fork", "wait"}}},
 	"nice":   {grammar: grammar{short: "n:0123456789", long: []string{"adjustment="}}},
 	"ionice": {grammar: grammar{short: "c:n:p:P:u:t", long: []string{"class=", "classdata=", "pid=", "pgid=", "uid=", "ignore"}}, noRun: []string{"-p", "-P", "-u", "--pid", "--pgid", "--uid"}},
 	"time":   {grammar: grammar{short: "apvqhlf:o:V", long: []string{"append", "portability", "verbose", "quiet", "format=", "output=", "help", "version"}}},
@@ -130,6 +130,10 @@ func (r *runner) method() func() {
 		return r.gdb
 	case "sed", "gsed":
 		return r.sed
+	case "less":
+		return r.pager
+	case "ed", "red":
+		return r.lineEditor
 	case "vi", "vim", "nvim", "ex", "view", "vimdiff", "rvim":
 		return r.editor
 	case "awk", "gawk", "mawk", "nawk":
