@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/podbastion/podbastion/auth"
@@ -77,6 +78,22 @@ func TestOrdinaryPOSIX(t *testing.T) {
 		}
 		if v := p.Decide(policy.Line{Text: line, Dialect: syntax.POSIX}, policy.Facts{Home: "/home/u"}); v.Action != auth.Allow {
 			t.Errorf("%q gets %s: %s, rule %q\n%s", line, v.Action, v.Reason, v.Rule, nodes(v))
+		}
+	}
+}
+
+// What is typed in zsh counts with and without comments. In a command that is requested there are some.
+func TestComments(t *testing.T) {
+	p := policy.Compile(commands(t, everyday))
+	for line, want := range map[string]auth.Action{
+		`ls # a comment`: auth.Allow, `# only a comment`: auth.Allow, "# one\nls # two": auth.Allow, strings.Repeat("ls # a\n", 100): auth.Allow, `ls '# no' "#" a#b $# ${#x}`: auth.Allow, `ls # a; id # b`: auth.Allow,
+		`ls # a; reboot`: auth.Deny, `# reboot`: auth.Allow, `#reboot; reboot`: auth.Deny, `ls # a \`: auth.Deny, `ls # don't`: auth.Deny,
+	} {
+		if v := p.Decide(policy.Line{Text: line, Dialect: syntax.Zsh}, policy.Facts{}); v.Action != want {
+			t.Errorf("%q gets %s (%s), want %s\n%s", line, v.Action, v.Reason, want, nodes(v))
+		}
+		if v := p.Decide(policy.Line{Text: line, Dialect: syntax.Zsh, Exec: true}, policy.Facts{}); v.Action != auth.Allow && !strings.Contains(line, "\\") {
+			t.Errorf("requested: %q gets %s (%s)", line, v.Action, v.Reason)
 		}
 	}
 }

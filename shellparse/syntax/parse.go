@@ -30,6 +30,7 @@ func Parse(text string, dialect Dialect) (*Script, error) {
 type Session struct {
 	Defined func(name string) bool // says whether a name was given another meaning: a call of one may leave another directory and other values behind
 	Numbers []string               // variables that surely hold numbers
+	Typed   bool                   // it is typed at a prompt, where not all shells know comments
 }
 
 // ParseIn is Parse in a session.
@@ -55,6 +56,11 @@ func ParseIn(text string, dialect Dialect, session Session) (*Script, error) {
 		}
 	case err != nil:
 		return nil, err
+	}
+	if session.Typed {
+		if c.uncommented(text, err); c.err != nil {
+			return nil, c.err
+		}
 	}
 	c.relyOn()
 	c.lasting()

@@ -1,0 +1,70 @@
+package syntax
+
+import (
+	"slices"
+	"strings"
+
+	sh "mvdan.cc/sh/v3/syntax"
+)
+
+// maxComments is how many comments may stand behind each other in a line of zsh before what follows counts as unknown.
+const maxComments = 20
+
+// uncommented reads a line that is typed in zsh once more, as it is while the option interactive_comments is off, its
+// default: a # begins no comment then. Err says how the other reading ended.
+func (c *collector) uncommented(text string, err error) {
+	if c.dialect != Zsh || !strings.Contains(text, "#") {
+		return
+	}
+	escaped, all := escapeComments(text, err == nil)
+	if escaped == text {
+		return
+	}
+	at := place{dirs: []string{Here}, moved: []string{Here}, certain: true}
+	first := len(c.script.Commands)
+	again := c.codeAt(escaped, Zsh, at)
+	if !all || (again == nil) != (err == nil) || err == nil && continued(escaped, Zsh) {
+		c.undecidable("what follows the # depends on whether this zsh takes it for a comment", at)
+	}
+	for i := first; i < len(c.script.Commands); i++ {
+		if cmd := &c.script.Commands[i]; strings.HasPrefix(cmd.Source, `\#`) { // there is no program of such a name
+			cmd.Words, cmd.Source = nil, ""
+		}
+	}
+}
+
+// escapeComments has no # of the text begin a comment. In a text that does not parse it also takes some for one that
+// are none.
+func escapeComments(text string, parses bool) (escaped string, all bool) {
+	if !parses {
+		var b strings.Builder
+		for i := range len(text) {
+			if text[i] == '#' && (i == 0 || strings.IndexByte(" \t\n;&|()`{}", text[i-1]) >= 0) {
+				b.WriteByte('\\')
+			}
+			b.WriteByte(text[i])
+		}
+		return b.String(), true
+	}
+	for range maxComments {
+		f, err := sh.NewParser(sh.Variant(sh.LangZsh), sh.KeepComments(true)).Parse(&boundedReader{rest: text + "\n"}, "")
+		if err != nil {
+			return text, true // which the other reading finds as well
+		}
+		var found []uint
+		sh.Walk(f, func(n sh.Node) bool {
+			if comment, ok := n.(*sh.Comment); ok {
+				found = append(found, comment.Hash.Offset())
+			}
+			return true
+		})
+		if len(found) == 0 {
+			return text, true
+		}
+		slices.Sort(found)
+		for _, at := range slices.Backward(found) {
+			text = text[:at] + `\` + text[at:]
+		}
+	}
+	return text, false
+}
