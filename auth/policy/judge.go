@@ -237,11 +237,12 @@ func (j *judge) definition(c *syntax.Command) (syntax.Definition, bool) {
 		return syntax.Definition{}, false
 	}
 	d, found := j.earlier(name)
+	d.Unsure = d.Unsure || c.Other
 	for _, next := range j.defines {
 		if (next.Name == name || next.Name == "") && next.At <= j.index {
 			d = over(d, found, next)
 			// An alias holds from the next line on, and only some shells mind them in what is not typed.
-			d.Unsure = d.Unsure || next.Alias
+			d.Unsure = d.Unsure || next.Alias || c.Other
 			found = true
 		}
 	}
@@ -280,6 +281,17 @@ func over(d syntax.Definition, found bool, next syntax.Definition) syntax.Defini
 func (j *judge) lasting() []syntax.Definition {
 	var out []syntax.Definition
 	for _, next := range j.defines {
+		if next.Gone && next.Name == "" { // any of them may be
+			for i := range out {
+				out[i] = over(out[i], true, syntax.Definition{Name: out[i].Name, Unsure: true})
+			}
+			for name, d := range j.facts.Defined {
+				if !slices.ContainsFunc(out, func(o syntax.Definition) bool { return o.Name == name }) {
+					out = append(out, over(d, true, syntax.Definition{Name: name, Alias: d.Alias, Unsure: true}))
+				}
+			}
+			continue
+		}
 		i := slices.IndexFunc(out, func(d syntax.Definition) bool { return d.Name == next.Name })
 		var d syntax.Definition
 		found := i >= 0

@@ -270,6 +270,9 @@ func TestDefined(t *testing.T) {
 		{"quoted, and so no alias", syntax.Definition{Name: "touch", Alias: true, Code: "ls"}, `\touch F`, auth.Deny, auth.Deny},
 		{"passed over", syntax.Definition{Name: "touch", Code: "{ ls; }"}, `command touch F`, auth.Deny, auth.Deny},
 		{"gone in this line", syntax.Definition{Name: "touch", Code: "{ ls; }"}, `unset -f touch; touch F`, auth.Deny, auth.Deny},
+		{"not there in another shell", syntax.Definition{Name: "touch", Code: "{ ls; }"}, `sh -c 'touch F'`, auth.Deny, auth.Deny},
+		{"alias that is not there in another shell", syntax.Definition{Name: "touch", Alias: true, Code: "ls"}, `fish -c 'touch F'`, auth.Deny, auth.Deny},
+		{"exported to another shell", syntax.Definition{Name: "ls", Code: "{ touch F; }"}, `bash -c ls`, auth.Deny, auth.Deny},
 		{"not certain", syntax.Definition{Name: "x", Unsure: true}, `x touch F`, auth.Deny, auth.Warn},
 		{"not meant by another program", syntax.Definition{Name: "ls", Code: "{ touch F; }"}, "env ls", auth.Allow, auth.Allow},
 	} {
@@ -291,6 +294,20 @@ func TestDefined(t *testing.T) {
 		after := policy.Facts{Defined: map[string]syntax.Definition{"f": v.Defines[0]}}
 		if v := denylist.Decide(policy.Line{Text: "f touch F"}, after); v.Action == auth.Allow {
 			t.Errorf("after %q, f touch F is allowed", line)
+		}
+	}
+	// What takes back any, or all, leaves the program possible.
+	for line, dialect := range map[string]syntax.Dialect{
+		"unalias -a": syntax.POSIX, "unset -f $x": syntax.Bash, "shopt -u expand_aliases": syntax.Bash, "set -o posix": syntax.Bash, "BASH_ALIASES=()": syntax.Bash,
+		"unalias -m 'to*'": syntax.Zsh, "disable -a touch": syntax.Zsh, "unhash -am 'to*'": syntax.Zsh, "setopt NO_ALIASES": syntax.Zsh, "unsetopt aliases": syntax.Zsh, "emulate sh": syntax.Zsh, "setopt $x": syntax.Zsh,
+	} {
+		facts := policy.Facts{Defined: map[string]syntax.Definition{"touch": {Name: "touch", Alias: true, Code: "ls"}}}
+		v := denylist.Decide(policy.Line{Text: line, Dialect: dialect}, facts)
+		for _, d := range v.Defines {
+			facts.Defined[d.Name] = d
+		}
+		if v := allowlist.Decide(policy.Line{Text: "touch F", Dialect: dialect}, facts); v.Action != auth.Deny {
+			t.Errorf("after %q, touch F is allowed", line)
 		}
 	}
 	if v := denylist.Decide(policy.Line{Text: "unset FOO"}, policy.Facts{}); len(v.Defines) > 0 {

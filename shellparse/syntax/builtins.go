@@ -285,6 +285,11 @@ func (r *runner) jobs() {
 
 // set: -A NAME sets an array in zsh and the kinds of ksh.
 func (r *runner) set() {
+	for i, w := range r.words {
+		if t, _ := w.Known(); t == "posix" && i > 1 {
+			r.define(Definition{Gone: true}, r.at)
+		}
+	}
 	if len(r.words) > 2 {
 		if t, _ := r.words[1].Known(); t == "-A" || t == "+A" {
 			r.assignedName(r.words[2])
@@ -318,6 +323,16 @@ func (r *runner) fishSet() {
 	r.self().Assigns = append(r.self().Assigns, Assignment{Name: name, Value: value})
 }
 
+// options: with some a name does not stand any more for what the session made of it.
+func (r *runner) options() {
+	for _, w := range r.words[1:] {
+		if t, known := w.Known(); !known || strings.Contains(strings.ToLower(strings.ReplaceAll(t, "_", "")), "alias") || t == "posix" {
+			r.define(Definition{Gone: true}, r.at)
+			return
+		}
+	}
+}
+
 // markShellOwn says that what the builtin runs is looked up by the shell itself.
 func (r *runner) markShellOwn() {
 	for i := r.index + 1; i < len(r.script.Commands); i++ {
@@ -328,8 +343,14 @@ func (r *runner) markShellOwn() {
 	}
 }
 
-// forget notes the names that stand for themselves again.
+// forget notes the names that stand for themselves again. -a means all, -m those that a pattern matches.
 func (r *runner) forget() {
+	for _, w := range r.words[1:] {
+		if p := w.Prefix(); strings.HasPrefix(p, "-") && strings.ContainsAny(p, "am") {
+			r.define(Definition{Gone: true}, r.at)
+			return
+		}
+	}
 	for _, w := range r.words[1:] {
 		if name, ok := w.Known(); !ok || name != "" && name[0] != '-' {
 			if r.name == "unset" {

@@ -72,9 +72,11 @@ func (w *walker) calls(words []Word) bool {
 	return slices.ContainsFunc(w.script.Defines, func(d Definition) bool { return d.Name == name || d.Name == "" })
 }
 
-// sets notes that a variable is set which says where the shell is or whose it is.
+// sets notes that a variable is set which says where the shell is or whose it is, or which holds aliases or functions.
 func (c *collector) sets(name string) {
 	switch name {
+	case "BASH_ALIASES", "aliases", "functions", "galiases", "saliases":
+		c.define(Definition{Gone: true}, place{certain: true})
 	case "HOME", "PWD", "OLDPWD":
 		c.strays, c.script.Strays = true, true
 	}
@@ -185,6 +187,7 @@ func (w *walker) assignment(a *sh.Assign, at place, stay bool) []Assignment {
 	default:
 		values = append(values, Word{})
 	}
+	w.sets(a.Name.Value)
 	var out []Assignment
 	for _, v := range values {
 		v.Split = false // a value is never split
@@ -195,7 +198,6 @@ func (w *walker) assignment(a *sh.Assign, at place, stay bool) []Assignment {
 			v.Pieces = append([]Piece{{Kind: Unknown, Text: "$" + a.Name.Value}}, v.Pieces...)
 		}
 		one := Assignment{Name: a.Name.Value, Value: v}
-		w.sets(one.Name)
 		w.assigned(one, at)
 		if text, ok := v.Known(); ok && strings.Contains(text, "[") {
 			w.evaluated(text, at)

@@ -62,9 +62,13 @@ func escapeComments(text string, parses bool) (escaped string, all bool) {
 			return text, true
 		}
 		slices.Sort(found)
-		for _, at := range slices.Backward(found) {
-			text = text[:at] + `\` + text[at:]
+		var b strings.Builder
+		from := uint(0)
+		for _, at := range found {
+			b.WriteString(text[from:at] + `\`)
+			from = at
 		}
+		text = b.String() + text[from:]
 	}
 	return text, false
 }

@@ -364,6 +364,7 @@ func (r *runner) sudoEdit() {
 
 // emulate is zsh's: -c takes code.
 func (r *runner) emulate() {
+	r.define(Definition{Gone: true}, r.at)
 	for i, w := range r.words {
 		if p := w.Prefix(); i > 0 && strings.HasPrefix(p, "-") && strings.HasSuffix(p, "c") && i+1 < len(r.words) {
 			at := r.below()

@@ -102,6 +102,7 @@ type Command struct {
 	Shell    bool   // starts a shell that reads its commands from where the command line came from
 	Function string // the function whose body it is part of
 	Plain    bool   // run by command, builtin or exec, so that no alias and no function is meant
+	Other    bool   // run by another shell, where functions and aliases of this one need not be
 	Outside  bool   // run by another program, so that functions and builtins of the shell are not meant
 }
 

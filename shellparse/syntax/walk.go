@@ -35,6 +35,7 @@ type place struct {
 	possible bool
 	certain  bool // what it defines holds for what follows
 	outside  bool // run by a program, not by a shell
+	other    bool // run by another shell
 	facts    *fact
 }
 
@@ -500,7 +501,7 @@ func union(a, b []string) []string {
 func (c *collector) add(cmd Command, at place) {
 	cmd.Via, cmd.Dirs, cmd.Function = at.via, at.dirs, at.function
 	cmd.Possible = cmd.Possible || at.possible
-	cmd.Outside = at.outside
+	cmd.Outside, cmd.Other = at.outside, at.other
 	if c.words += 1 + len(cmd.Words); c.words > maxWords || len(c.script.Commands) >= maxCommands {
 		c.fail(ErrTooMany)
 	}

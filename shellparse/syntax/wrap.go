@@ -69,6 +69,13 @@ func (r *runner) below() place {
 	return at
 }
 
+// newShell is the place of what another shell runs.
+func (r *runner) newShell() place {
+	at := r.below()
+	at.outside, at.other = false, true
+	return at
+}
+
 // inner runs the words from index n on as a command of its own.
 func (r *runner) inner(n int) {
 	r.self().Own = min(n, len(r.words))
@@ -283,9 +290,7 @@ func (r *runner) shell() {
 	}
 	switch {
 	case hasCode && i < len(r.words):
-		at := r.below()
-		at.outside = false
-		r.code(r.words[i], r.shellDialect(), at)
+		r.code(r.words[i], r.shellDialect(), r.newShell())
 		if fromInput && r.shellDialect() == POSIX { // dash goes on with its input
 			r.startShell()
 		}
@@ -321,9 +326,7 @@ func (r *runner) fishShell() {
 	for _, o := range p.options {
 		switch o.name {
 		case "-c", "--command", "-C", "--init-command":
-			at := r.below()
-			at.outside = false
-			r.code(o.value, Fish, at)
+			r.code(o.value, Fish, r.newShell())
 		}
 	}
 	if !p.has("-c", "--command") {

@@ -157,8 +157,10 @@ func (r *runner) method() func() {
 		return r.printfBuiltin
 	case "print", "vared", "getln", "sysread", "sysopen", "syserror", "strftime", "zformat", "zparseopts", "zregexparse", "zstat", "stat", "zstyle", "zpty", "zselect", "zsocket", "zcurses", "ztie", "private":
 		return r.setters
-	case "unalias", "unset", "unfunction", "unhash", "functions":
+	case "unalias", "unset", "unfunction", "unhash", "functions", "disable":
 		return r.forget
+	case "setopt", "unsetopt", "shopt":
+		return r.options
 	case "read":
 		return r.read
 	case "getopts":
