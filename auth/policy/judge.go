@@ -362,7 +362,7 @@ func (j *judge) assignment(c *syntax.Command, a syntax.Assignment) {
 		n = ruled(n, r)
 	case a.Name == "":
 		n = j.undecided(n, "which variable it sets only shows at run time")
-	case j.mode == auth.Denylist && carries(a.Name):
+	case j.mode == auth.Denylist && (carries(a.Name) || isPrompt(a.Name) && !a.Value.IsKnown()):
 		n = j.undecided(n, a.Name+" holds commands, or names a file of them")
 	case j.mode == auth.Denylist:
 		n.Action, n.Reason = auth.Allow, "no rule matches"
@@ -375,7 +375,7 @@ func (j *judge) assignment(c *syntax.Command, a syntax.Assignment) {
 // carries says whether a variable holds code that some program runs and that is not read here.
 func carries(name string) bool {
 	switch name {
-	case "BASH_ENV", "ENV", "EXINIT", "INPUTRC", "MAKEFLAGS", "PERL5DB", "PYTHONSTARTUP", "VIMINIT":
+	case "BASH_ENV", "ENV", "EXINIT", "FPATH", "INPUTRC", "fish_function_path", "fpath", "histchars", "HISTCHARS", "MAKEFLAGS", "PERL5DB", "PYTHONSTARTUP", "VIMINIT":
 		return true
 	}
 	return strings.HasPrefix(name, "GIT_CONFIG")
@@ -390,11 +390,15 @@ func miscounts(a syntax.Assignment) bool {
 	return !known || !syntax.IsNumber(text)
 }
 
+// isPrompt says whether what a variable holds is run, or substituted in, when a shell shows its prompt.
+func isPrompt(name string) bool {
+	return len(name) == 3 && strings.HasPrefix(name, "PS") || strings.Contains(name, "PROMPT") || strings.HasPrefix(name, "RPS") || name == "prompt"
+}
+
 // plainPrompt says whether an assignment sets a prompt that runs nothing when it is shown.
 func plainPrompt(a syntax.Assignment) bool {
 	text, known := a.Value.Known()
-	isPrompt := a.Name != "" && (len(a.Name) == 3 && strings.HasPrefix(a.Name, "PS") || a.Name != "PROMPT_COMMAND" && strings.Contains(a.Name, "PROMPT") || strings.HasPrefix(a.Name, "RPS"))
-	return isPrompt && known && !strings.Contains(text, "`") && !strings.Contains(text, "$(") && !strings.Contains(text, "${")
+	return isPrompt(a.Name) && !strings.HasPrefix(a.Name, "PROMPT_COMMAND") && known && !strings.Contains(text, "`") && !strings.Contains(text, "$(") && !strings.Contains(text, "${")
 }
 
 // harmlessFiles may be written and read by anybody.

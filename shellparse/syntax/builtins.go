@@ -125,6 +125,10 @@ func (r *runner) hash() {
 }
 
 func (r *runner) complete() {
+	if r.dialect == Fish {
+		r.completeFish()
+		return
+	}
 	for i, w := range r.words {
 		if t, _ := w.Known(); (t == "-C" || t == "-F") && i+1 < len(r.words) {
 			r.code(r.words[i+1], r.dialect, r.below())
@@ -133,6 +137,37 @@ func (r *runner) complete() {
 			if list, known := r.words[i+1].Known(); known {
 				r.evaluated("("+list+")", r.at)
 			}
+		}
+	}
+}
+
+// completeFish: a condition is code, and what is offered or completed is expanded.
+func (r *runner) completeFish() {
+	p := grammar{short: "c:p:us:l:o:a:fFrxkd:w:n:eC::h", long: []string{"command=", "path=", "short-option=", "long-option=", "old-option=", "arguments=", "no-files", "force-files", "require-parameter", "exclusive",
+		"keep-order", "description=", "wraps=", "condition=", "erase", "do-complete", "escape", "help"}}.parse(r.words[1:])
+	if !p.clear {
+		r.hidden("its options are not understood")
+	}
+	at := r.below()
+	at.outside = false
+	for _, o := range p.options {
+		switch o.name {
+		case "-n", "--condition":
+			r.code(o.value, Fish, at)
+		case "-a", "--arguments", "-C", "--do-complete":
+			r.code(glued(Text(": "), o.value), Fish, at)
+		}
+	}
+	for _, w := range r.words[min(1+p.rest, len(r.words)):] {
+		if p.has("-C", "--do-complete") {
+			r.code(glued(Text(": "), w), Fish, at)
+		}
+	}
+	for _, w := range r.words[min(2+p.rest, len(r.words)):] { // options may follow the command
+		if strings.HasPrefix(w.Prefix(), "-") {
+			r.words = r.words[1+p.rest:]
+			r.completeFish()
+			return
 		}
 	}
 }
@@ -319,8 +354,9 @@ func (r *runner) fishSet() {
 		}
 	}
 	r.sets(name)
-	value := joined(r.words[i+1:])
-	r.self().Assigns = append(r.self().Assigns, Assignment{Name: name, Value: value})
+	a := Assignment{Name: name, Value: joined(r.words[i+1:])}
+	r.assigned(a, r.below())
+	r.self().Assigns = append(r.self().Assigns, a)
 }
 
 // options: with some a name does not stand any more for what the session made of it.

@@ -230,12 +230,13 @@ func (c *collector) value(name, text string) {
 
 // commandVariables hold a command that some program runs.
 var commandVariables = []string{"BROWSER", "EDITOR", "FCEDIT", "GIT_ASKPASS", "GIT_EDITOR", "GIT_EXTERNAL_DIFF", "GIT_PAGER", "GIT_SEQUENCE_EDITOR", "GIT_SSH", "GIT_SSH_COMMAND",
-	"LESSOPEN", "LESSCLOSE", "MANPAGER", "PAGER", "RSYNC_CONNECT_PROG", "RSYNC_RSH", "SYSTEMD_EDITOR", "SYSTEMD_PAGER", "VISUAL"}
+	"LESSOPEN", "LESSCLOSE", "MANPAGER", "NULLCMD", "PAGER", "READNULLCMD", "RSYNC_CONNECT_PROG", "RSYNC_RSH", "SYSTEMD_EDITOR", "SYSTEMD_PAGER", "VISUAL"}
 
 // assigned looks into values that a shell runs as code.
 func (c *collector) assigned(a Assignment, at place) {
 	switch a.Name {
-	case "PROMPT_COMMAND", "PS0", "PS1", "PS2", "PS4", "ENV", "BASH_ENV":
+	case "PROMPT_COMMAND", "PS0", "PS1", "PS2", "PS3", "PS4", "ENV", "BASH_ENV":
+	case "PROMPT", "PROMPT2", "PROMPT3", "PROMPT4", "RPROMPT", "RPROMPT2", "RPS1", "RPS2", "SPROMPT", "prompt": // zsh's
 	default:
 		if Number(a.Name) { // zsh and the kinds of ksh take its value for an expression
 			if text, ok := a.Value.Known(); ok {

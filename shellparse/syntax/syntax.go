@@ -184,6 +184,12 @@ func (w Word) Known() (string, bool) {
 	return b.String(), true
 }
 
+// IsKnown says whether nothing of the word depends on run time.
+func (w Word) IsKnown() bool {
+	_, known := w.Known()
+	return known
+}
+
 // Prefix returns the literal text that the word, or the first of the words that it turns into, begins with.
 func (w Word) Prefix() string {
 	var b strings.Builder

@@ -151,11 +151,30 @@ func (r *runner) method() func() {
 		return r.bind
 	case "bindkey":
 		return r.bindkey
+	case "print":
+		r.setters()
+		return r.zshPrint
+	case "zstyle":
+		r.setters()
+		return r.zstyle
+	case "zpty":
+		r.setters()
+		return r.zpty
+	case "autoload":
+		return r.autoload
+	case "foreach":
+		return r.foreach
+	case "sched":
+		return r.sched
+	case "zargs":
+		return r.zargs
+	case "zmv", "zcp", "zln":
+		return r.zmv
 	case "zle":
 		return r.zle
 	case "printf":
 		return r.printfBuiltin
-	case "print", "vared", "getln", "sysread", "sysopen", "syserror", "strftime", "zformat", "zparseopts", "zregexparse", "zstat", "stat", "zstyle", "zpty", "zselect", "zsocket", "zcurses", "ztie", "private":
+	case "vared", "getln", "sysread", "sysopen", "syserror", "strftime", "zformat", "zparseopts", "zregexparse", "zstat", "stat", "zselect", "zsocket", "zcurses", "ztie", "private":
 		return r.setters
 	case "unalias", "unset", "unfunction", "unhash", "functions", "disable":
 		return r.forget
@@ -190,8 +209,13 @@ func (r *runner) method() func() {
 	case "argparse":
 		return r.argparse
 	}
-	if r.dialect == Fish && r.name == "commandline" {
+	switch {
+	case r.dialect == Fish && r.name == "commandline":
 		return r.commandline
+	case r.name == "r" && (r.dialect == Zsh || r.dialect == Mksh):
+		return r.fc
+	case strings.HasPrefix(r.name, "zf_"): // zsh's own forms of rm, ln and their kin
+		return func() { r.runWords(append([]Word{Text(r.name[3:])}, r.words[1:]...), r.below()) }
 	}
 	if r.dialect == Fish && r.name == "set" {
 		return r.fishSet
