@@ -261,6 +261,8 @@ func TestDefined(t *testing.T) {
 		{"alias in a permitted name", syntax.Definition{Name: "ls", Alias: true, Code: "touch F;ls"}, "ls", auth.Deny, auth.Deny},
 		{"alias of its own name", syntax.Definition{Name: "ls", Alias: true, Code: "ls --color"}, "ls /tmp", auth.Allow, auth.Allow},
 		{"alias that runs its arguments", syntax.Definition{Name: "s", Alias: true, Code: "sudo "}, "s touch F", auth.Deny, auth.Deny},
+		{"alias of what adds arguments", syntax.Definition{Name: "x", Alias: true, Code: "xargs"}, "echo F | x touch", auth.Deny, auth.Deny},
+		{"alias of what adds arguments to sh", syntax.Definition{Name: "x", Alias: true, Code: "xargs -n1"}, "x sh -c 'touch F'", auth.Deny, auth.Deny},
 		{"alias of unknown value", syntax.Definition{Name: "x", Alias: true}, "x F", auth.Deny, auth.Warn},
 		{"unknown alias", syntax.Definition{Alias: true}, "ls", auth.Deny, auth.Warn},
 		{"function", syntax.Definition{Name: "f", Code: "{ ls; }"}, "f", auth.Allow, auth.Allow},

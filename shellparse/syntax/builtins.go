@@ -69,8 +69,13 @@ func (r *runner) alias() {
 	if name, ok := r.words[min(1, len(r.words)-1)].Known(); ok && r.dialect == Fish && len(r.words) > 2 && !strings.Contains(name, "=") {
 		r.words = []Word{r.words[0], glued(Text(name+"="), joined(r.words[2:]))}
 	}
+	anywhere := false // an alias that stands for any word of a line
 	for _, w := range r.words[1:] {
 		text, ok := w.Known()
+		if strings.HasPrefix(text, "-") && r.dialect == Zsh {
+			anywhere = anywhere || strings.Contains(text, "g")
+			continue
+		}
 		if !ok {
 			if !strings.HasPrefix(w.Prefix(), "-") {
 				r.define(Definition{Alias: true}, r.at)
@@ -90,8 +95,14 @@ func (r *runner) alias() {
 		if strings.TrimSpace(value) == "" {
 			continue
 		}
-		r.code(Text(value+" "+hole), r.dialect, at)
-		r.fill(r.index+1, []Word{unknown("…")})
+		if anywhere {
+			if strings.IndexByte("|<>&;", strings.TrimLeft(value, " 12")[0]) < 0 {
+				r.hidden("it may stand for an argument of any command")
+			} else {
+				value = ": " + value
+			}
+		}
+		r.code(Text(value+rest(r.dialect)), r.dialect, at)
 	}
 }
 

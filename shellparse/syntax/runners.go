@@ -147,6 +147,7 @@ func (r *runner) guessInput(text, mark string, n int) {
 }
 
 func (r *runner) find() {
+	found := r.found()
 	for i := 1; i < len(r.words); i++ {
 		text, _ := r.words[i].Known()
 		switch text {
@@ -159,16 +160,22 @@ func (r *runner) find() {
 				}
 				end++
 			}
-			words := slices.Clone(r.words[i+1 : end])
-			for j := range words {
-				if t, ok := words[j].Known(); ok && strings.Contains(t, "{}") {
-					words[j] = unknown(t)
-					words[j].Split = false
-				}
-			}
-			at := r.below()
+			at, prefix := r.below(), found
 			if strings.HasSuffix(text, "dir") {
 				at.dirs = []string{Anywhere}
+				prefix = "./" // but for some finds
+			}
+			words := slices.Clone(r.words[i+1 : end])
+			for j := range words {
+				t, ok := words[j].Known()
+				before, _, braces := strings.Cut(t, "{}")
+				if !ok || !braces {
+					continue
+				}
+				words[j] = Word{Pieces: []Piece{{Kind: Unknown, Text: t}}}
+				if before += prefix; before != "" && prefix == found {
+					words[j] = Word{Pieces: []Piece{{Text: before}, {Kind: Unknown, Text: "{}…"}}}
+				}
 			}
 			if len(words) > 0 {
 				r.runWords(words, at)
@@ -180,6 +187,28 @@ func (r *runner) find() {
 			}
 		}
 	}
+}
+
+// found is what all that find finds begins with: the directory where it begins.
+func (r *runner) found() string {
+	var from []string
+	for _, w := range r.words[1:] {
+		text, known := w.Known()
+		if !known {
+			return ""
+		}
+		if strings.HasPrefix(text, "-") || text == "(" || text == "!" {
+			break
+		}
+		from = append(from, text)
+	}
+	switch len(from) {
+	case 0:
+		return "."
+	case 1:
+		return from[0]
+	}
+	return ""
 }
 
 func isBraces(w Word) bool {
@@ -260,6 +289,8 @@ func (r *runner) multiplexer() {
 		switch text, known := w.Known(); {
 		case known && value:
 			value = false
+		case known && r.name == "tmux" && (text == "-s" || text == "-n"):
+			value = true
 		case !known:
 			r.hidden("its arguments are only known at run time")
 		default:
@@ -442,10 +473,9 @@ func (r *runner) parallel() {
 		r.self().Own = n
 		text, known := joined(r.words[n:end]).Known()
 		if known && strings.ContainsAny(text, " ;|&<>$`'\"\\") && n+1 == end { // a line for a shell
-			if err := r.codeAt(strings.ReplaceAll(text, "{}", "$1")+" "+hole, POSIX, r.below()); err != nil {
+			if err := r.codeAt(strings.ReplaceAll(text, "{}", "$1")+rest(POSIX), POSIX, r.below()); err != nil {
 				r.hidden("its code cannot be read")
 			}
-			r.fill(r.index+1, []Word{unknown("…")})
 			return
 		}
 		if known && strings.HasPrefix(text, "{") {
