@@ -11,7 +11,7 @@ import (
 // freeBuiltins of a shell need no rule under an allowlist: they read and write no file and start nothing.
 var freeBuiltins = []string{":", "[", "[[", "bg", "break", "builtin", "cd", "chdir", "command", "continue", "declare", "dirs", "disown", "exit",
 	"export", "false", "fg", "getopts", "help", "jobs", "let", "local", "logout", "nocorrect", "noglob", "popd", "pushd", "pwd", "read",
-	"readonly", "return", "set", "shift", "suspend", "test", "times", "true", "type", "typeset", "ulimit", "umask", "unalias", "unset", "wait"}
+	"readonly", "repeat", "return", "set", "shift", "suspend", "test", "times", "true", "type", "typeset", "ulimit", "umask", "unalias", "unset", "wait"}
 
 // free says whether a command needs no rule.
 func free(c *syntax.Command) bool {

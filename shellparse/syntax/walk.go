@@ -80,6 +80,8 @@ func (c *collector) codeAt(text string, dialect Dialect, at place) error {
 	if c.err != nil {
 		return c.err
 	}
+	at.other = at.other || at.outside
+	at.outside = false // it is a shell that reads code
 	if dialect == Fish {
 		return c.fish(text, at)
 	}

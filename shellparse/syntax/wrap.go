@@ -69,13 +69,6 @@ func (r *runner) below() place {
 	return at
 }
 
-// newShell is the place of what another shell runs.
-func (r *runner) newShell() place {
-	at := r.below()
-	at.outside, at.other = false, true
-	return at
-}
-
 // inner runs the words from index n on as a command of its own.
 func (r *runner) inner(n int) {
 	r.self().Own = min(n, len(r.words))
@@ -246,7 +239,7 @@ func (r *runner) shell() {
 		r.fishShell()
 		return
 	}
-	hasCode, fromInput, i := false, false, 1
+	hasCode, fromInput, checks, i := false, false, false, 1
 	for ; i < len(r.words); i++ {
 		text, known := r.words[i].Known()
 		if !known {
@@ -283,6 +276,7 @@ func (r *runner) shell() {
 		if text[0] == '-' && strings.Contains(text, "s") {
 			fromInput = true
 		}
+		checks = text[0] == '-' && (checks || strings.Contains(text, "n") && !strings.Contains(text, "i"))
 		if text[0] == '-' && strings.ContainsAny(text, "il") { // it reads the user's files first
 			r.self().Extra = true
 		}
@@ -290,11 +284,12 @@ func (r *runner) shell() {
 	}
 	switch {
 	case hasCode && i < len(r.words):
-		r.code(r.words[i], r.shellDialect(), r.newShell())
+		r.code(r.words[i], r.shellDialect(), r.below())
 		if fromInput && r.shellDialect() == POSIX { // dash goes on with its input
 			r.startShell()
 		}
 	case hasCode:
+	case checks && i < len(r.words) && !fromInput: // -n FILE: it is read and not run
 	default:
 		r.shellFile(i, fromInput)
 	}
@@ -326,7 +321,7 @@ func (r *runner) fishShell() {
 	for _, o := range p.options {
 		switch o.name {
 		case "-c", "--command", "-C", "--init-command":
-			r.code(o.value, Fish, r.newShell())
+			r.code(o.value, Fish, r.below())
 		}
 	}
 	if !p.has("-c", "--command") {
