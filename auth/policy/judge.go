@@ -357,12 +357,16 @@ func (j *judge) assignment(c *syntax.Command, a syntax.Assignment) {
 	s := j.pseudo(c, program, a.Value, program+a.Value.String())
 	n := j.node(s)
 	r, maybe := j.first(s)
+	code := carries(a.Name) || isPrompt(a.Name) && !a.Value.IsKnown()
+	if code && r != nil && r.Action == auth.Allow && !slices.Contains(r.names, program) && !r.answersForCode(syntax.InArguments) {
+		r = nil // it allows whatever there is, and does not answer for code that it does not see
+	}
 	switch {
 	case r != nil:
 		n = ruled(n, r)
 	case a.Name == "":
 		n = j.undecided(n, "which variable it sets only shows at run time")
-	case j.mode == auth.Denylist && (carries(a.Name) || isPrompt(a.Name) && !a.Value.IsKnown()):
+	case code:
 		n = j.undecided(n, a.Name+" holds commands, or names a file of them")
 	case j.mode == auth.Denylist:
 		n.Action, n.Reason = auth.Allow, "no rule matches"

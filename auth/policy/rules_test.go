@@ -322,6 +322,19 @@ func TestDefined(t *testing.T) {
 	}
 }
 
+// A rule that allows whatever there is does not answer for code that nobody sees.
+func TestAllowEverythingButOne(t *testing.T) {
+	p := policy.Compile(commands(t, "{mode: allowlist, rules: [{id: no-touch, action: deny, programs: [touch]}, {id: named, action: allow, programs: [\"ENV=\"]}, {id: all, action: allow, programs: [\"*\"]}]}"))
+	for line, want := range map[string]auth.Action{
+		"BASH_ENV=x bash -c :": auth.Deny, "read PROMPT_COMMAND": auth.Deny, "PROMPT_COMMAND+=$x": auth.Deny, "GIT_CONFIG_COUNT=1 git x": auth.Deny, "PERL5DB=x perl -d x": auth.Deny,
+		"ENV=x sh -c :": auth.Allow, "PROMPT_COMMAND=ls": auth.Allow, "PATH=/x:$PATH": auth.Allow, "EDITOR=vim": auth.Allow, "PS1='$ '": auth.Allow,
+	} {
+		if v := p.Decide(policy.Line{Text: line}, policy.Facts{}); v.Action != want {
+			t.Errorf("%q gets %s (%s), want %s", line, v.Action, v.Reason, want)
+		}
+	}
+}
+
 func TestStartsShell(t *testing.T) {
 	p := policy.Compile(commands(t, `
 mode: denylist

@@ -14,6 +14,9 @@ func (w *walker) call(cmd *sh.CallExpr, redirs []*sh.Redirect, at *place) {
 		w.nested(a, *at)
 		words = append(words, w.expand(a)...)
 	}
+	if w.dialect == Zsh && len(words) > 0 && extended(cmd.Args[0]) {
+		words[0] = unknown(words[0].String())
+	}
 	assigns := w.assignments(cmd.Assigns, *at, len(cmd.Args) == 0)
 	for _, a := range cmd.Assigns {
 		w.remember(a, at, len(cmd.Args) == 0)
@@ -35,6 +38,25 @@ func (w *walker) call(cmd *sh.CallExpr, redirs []*sh.Redirect, at *place) {
 		at.moved, at.facts = at.dirs, nil
 		w.script.Forgets = true
 	}
+}
+
+// extended says whether a program's name has what is a pattern in it to zsh's option extended_glob.
+func extended(word *sh.Word) bool {
+	for i, p := range word.Parts {
+		lit, ok := p.(*sh.Lit)
+		if !ok {
+			continue
+		}
+		for j := 0; j < len(lit.Value); j++ {
+			switch ch := lit.Value[j]; {
+			case ch == '\\':
+				j++
+			case ch == '^' || ch == '#' || ch == '~' && i+j > 0:
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // learnLocal notes what local NAME=1 gives a variable, where the grammar does not know local.

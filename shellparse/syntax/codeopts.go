@@ -284,6 +284,9 @@ var editorRuns = regexp.MustCompile(`!|system|term|py|lua|\b(cal|eval|exe|fu|job
 
 // editor: vi and its kin run what an option's command tells them.
 func (r *runner) editor() {
+	if r.name == "ex" || slices.ContainsFunc(r.words, func(w Word) bool { t, _ := w.Known(); return t == "-e" || t == "-es" || t == "-s" || t == "-E" }) {
+		r.scripted("!", "sy", "so", "exe", "py", "lua", "te")
+	}
 	for i := 1; i < len(r.words); i++ {
 		t, known := r.words[i].Known()
 		if !known {
