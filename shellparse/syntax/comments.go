@@ -1,6 +1,8 @@
 package syntax
 
 import (
+	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -47,21 +49,10 @@ func escapeComments(text string, parses bool) (escaped string, all bool) {
 		return b.String(), true
 	}
 	for range maxComments {
-		f, err := sh.NewParser(sh.Variant(sh.LangZsh), sh.KeepComments(true)).Parse(&boundedReader{rest: text + "\n"}, "")
-		if err != nil {
-			return text, true // which the other reading finds as well
+		found, err := comments(text, sh.LangZsh)
+		if err != nil || len(found) == 0 {
+			return text, true // an error is one of the other reading as well
 		}
-		var found []uint
-		sh.Walk(f, func(n sh.Node) bool {
-			if comment, ok := n.(*sh.Comment); ok {
-				found = append(found, comment.Hash.Offset())
-			}
-			return true
-		})
-		if len(found) == 0 {
-			return text, true
-		}
-		slices.Sort(found)
 		var b strings.Builder
 		from := uint(0)
 		for _, at := range found {
@@ -71,4 +62,49 @@ func escapeComments(text string, parses bool) (escaped string, all bool) {
 		text = b.String() + text[from:]
 	}
 	return text, false
+}
+
+// comments lists where a text's comments begin.
+func comments(text string, lang sh.LangVariant) ([]uint, error) {
+	f, err := sh.NewParser(sh.Variant(lang), sh.KeepComments(true)).Parse(&boundedReader{rest: text + "\n"}, "")
+	if err != nil {
+		return nil, err
+	}
+	var found []uint
+	sh.Walk(f, func(n sh.Node) bool {
+		if comment, ok := n.(*sh.Comment); ok {
+			found = append(found, comment.Hash.Offset())
+		}
+		return true
+	})
+	slices.Sort(found)
+	return found, nil
+}
+
+var commentGoesOn = regexp.MustCompile(`(^|[\s;&|()\x60])#[^\n]*\\\n`)
+
+// endComments takes the backslash off the end of a comment's row: to shells it is part of the comment, and the next row
+// a command; the parser takes that for more of the comment.
+func endComments(text string, lang sh.LangVariant) (string, error) {
+	if !commentGoesOn.MatchString(text) {
+		return text, nil
+	}
+	for range maxComments {
+		found, err := comments(text, lang)
+		if err != nil {
+			return "", fmt.Errorf("%w: a comment ends with a backslash: %w", ErrUnparsable, err)
+		}
+		out := []byte(text)
+		for _, at := range found {
+			row, _, more := strings.Cut(text[at:], "\n")
+			if more && strings.HasSuffix(row, `\`) {
+				out[int(at)+len(row)-1] = '.' // #nosec G115 -- the text is short
+			}
+		}
+		if string(out) == text {
+			return text, nil
+		}
+		text = string(out)
+	}
+	return "", ErrTooMany
 }

@@ -140,6 +140,12 @@ var parsers = sync.Pool{New: func() any { return sh.NewParser() }}
 
 // parseFile reads a text by one grammar.
 func parseFile(text string, lang sh.LangVariant) (*sh.File, error) {
+	if strings.Contains(text, "#") && strings.Contains(text, "\\\n") {
+		var err error
+		if text, err = endComments(text, lang); err != nil {
+			return nil, err
+		}
+	}
 	p := parsers.Get().(*sh.Parser)
 	sh.Variant(lang)(p)
 	f, err := p.Parse(&boundedReader{rest: text + "\n", flat: len(text) < maxFrames/20}, "")
