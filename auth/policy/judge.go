@@ -225,8 +225,11 @@ func (j *judge) possible(c *syntax.Command) {
 	}
 	s := j.subject(c)
 	r, _ := j.first(s)
-	if r != nil && r.Action != auth.Allow {
+	switch {
+	case r != nil && r.Action != auth.Allow:
 		j.add(ruled(j.node(s), r))
+	case r == nil && j.mode == auth.Allowlist && !s.name.open && !free(c) && len(c.Via) > 0:
+		j.add(j.undecided(j.node(s), "it may run this, which no rule allows"))
 	}
 }
 

@@ -208,6 +208,9 @@ func (r *runner) printfBuiltin() {
 		name, variable := strings.CutPrefix(first.Pieces[0].Text, "$")
 		if first.Prefix() != "" || !variable || !r.counts(name, &r.at) {
 			r.spoil("")
+			if r.dialect == Bash || r.dialect == POSIX { // -v NAME[SUBSCRIPT]
+				r.hidden("its first word may name a variable")
+			}
 		}
 	}
 }

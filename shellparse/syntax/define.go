@@ -16,6 +16,9 @@ func Expand(d Definition, call *Command, dialect Dialect, numbers []string) (*Sc
 	c := &collector{dialect: dialect, numbers: numbers}
 	at := place{dirs: call.Dirs, moved: call.Dirs, via: append(append([]string(nil), call.Via...), d.Name)}
 	c.known(&at)
+	if call.Fed {
+		at.input.kind = piped
+	}
 	code := d.Code
 	if d.Alias {
 		code += written(call.Words[1:], dialect)

@@ -99,6 +99,7 @@ type Command struct {
 	// or what is typed.
 	Extra    bool
 	Input    bool   // it runs what it reads from its input, and no file
+	Fed      bool   // its input is not that of the session
 	Shell    bool   // starts a shell that reads its commands from where the command line came from
 	Function string // the function whose body it is part of
 	Plain    bool   // run by command, builtin or exec, so that no alias and no function is meant

@@ -503,7 +503,7 @@ func union(a, b []string) []string {
 func (c *collector) add(cmd Command, at place) {
 	cmd.Via, cmd.Dirs, cmd.Function = at.via, at.dirs, at.function
 	cmd.Possible = cmd.Possible || at.possible
-	cmd.Outside, cmd.Other = at.outside, at.other
+	cmd.Outside, cmd.Other, cmd.Fed = at.outside, at.other, at.input.kind != inherited
 	if c.words += 1 + len(cmd.Words); c.words > maxWords || len(c.script.Commands) >= maxCommands {
 		c.fail(ErrTooMany)
 	}
