@@ -479,6 +479,9 @@ func (w *walker) redirects(list []*sh.Redirect, at place) ([]Redirect, input) {
 			if dollarQuoted(r.Word) { // to some shells the $ is part of it, so that the text ends elsewhere
 				w.undecidable("where its here-document ends depends on the shell", at)
 			}
+			if w.endsBefore(r) {
+				w.undecidable("where its here-document ends depends on the shell", at)
+			}
 			if r.Hdoc != nil {
 				w.nested(r.Hdoc, at)
 				w.literalQuotes(r.Hdoc.Parts, at)
@@ -533,6 +536,28 @@ func fileless(r *sh.Redirect) bool {
 		}
 	}
 	return true
+}
+
+// endsBefore says whether a row within a here-document ends it: the parser passes one over in an expansion over several rows.
+func (w *walker) endsBefore(r *sh.Redirect) bool {
+	if r.Hdoc == nil {
+		return false
+	}
+	end, known := w.word(r.Word).Known()
+	from, to := r.Hdoc.Pos().Offset(), r.Hdoc.End().Offset()
+	if !known || from > to || int(to) > len(w.text) { // #nosec G115 -- the text is short
+		return false
+	}
+	rows := strings.Split(strings.TrimSuffix(w.text[from:to], "\n"), "\n")
+	for _, row := range rows[:len(rows)-1] { // the last is the one that ends it
+		if r.Op == sh.DashHdoc {
+			row = strings.TrimLeft(row, "\t")
+		}
+		if row == end && end != "" {
+			return true
+		}
+	}
+	return false
 }
 
 func dollarQuoted(word *sh.Word) bool {

@@ -85,6 +85,9 @@ func (c *collector) codeAt(text string, dialect Dialect, at place) error {
 	if dialect == Fish {
 		return c.fish(text, at)
 	}
+	if strings.Contains(text, "$\\\n") { // which is one with what begins the next row, and to the parser is not
+		c.undecidable("a $ goes on in the next row", at)
+	}
 	var first error
 	good := false
 	start := len(c.script.Commands)
@@ -427,6 +430,14 @@ func (w *walker) nested(n sh.Node, at place) {
 			return false
 		case *sh.DblQuoted:
 			w.literalQuotes(n.Parts, at)
+		case *sh.ExtGlob: // the parser leaves what stands in it as text
+			if n.Pattern != nil && strings.ContainsAny(n.Pattern.Value, "$`") {
+				in := at
+				in.input, in.certain = input{}, false
+				if strings.ContainsAny(n.Pattern.Value, `"'\`) || w.codeAt(`: "`+n.Pattern.Value+`"`, w.dialect, in) != nil {
+					w.undecidable("its pattern may run code", at)
+				}
+			}
 		case *sh.Word:
 			w.zshWord(n, at)
 		case *sh.ArithmExp:
