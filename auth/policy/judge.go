@@ -225,8 +225,11 @@ func (j *judge) possible(c *syntax.Command) {
 	}
 	s := j.subject(c)
 	r, _ := j.first(s)
-	if r != nil && r.Action != auth.Allow {
+	switch {
+	case r != nil && r.Action != auth.Allow:
 		j.add(ruled(j.node(s), r))
+	case r == nil && j.mode == auth.Allowlist && !s.name.open && !free(c) && len(c.Via) > 0:
+		j.add(j.undecided(j.node(s), "it may run this, which no rule allows"))
 	}
 }
 
@@ -237,11 +240,12 @@ func (j *judge) definition(c *syntax.Command) (syntax.Definition, bool) {
 		return syntax.Definition{}, false
 	}
 	d, found := j.earlier(name)
+	d.Unsure = d.Unsure || c.Other
 	for _, next := range j.defines {
 		if (next.Name == name || next.Name == "") && next.At <= j.index {
 			d = over(d, found, next)
 			// An alias holds from the next line on, and only some shells mind them in what is not typed.
-			d.Unsure = d.Unsure || next.Alias
+			d.Unsure = d.Unsure || next.Alias || c.Other
 			found = true
 		}
 	}
@@ -280,6 +284,17 @@ func over(d syntax.Definition, found bool, next syntax.Definition) syntax.Defini
 func (j *judge) lasting() []syntax.Definition {
 	var out []syntax.Definition
 	for _, next := range j.defines {
+		if next.Gone && next.Name == "" { // any of them may be
+			for i := range out {
+				out[i] = over(out[i], true, syntax.Definition{Name: out[i].Name, Unsure: true})
+			}
+			for name, d := range j.facts.Defined {
+				if !slices.ContainsFunc(out, func(o syntax.Definition) bool { return o.Name == name }) {
+					out = append(out, over(d, true, syntax.Definition{Name: name, Alias: d.Alias, Unsure: true}))
+				}
+			}
+			continue
+		}
 		i := slices.IndexFunc(out, func(d syntax.Definition) bool { return d.Name == next.Name })
 		var d syntax.Definition
 		found := i >= 0
@@ -345,12 +360,16 @@ func (j *judge) assignment(c *syntax.Command, a syntax.Assignment) {
 	s := j.pseudo(c, program, a.Value, program+a.Value.String())
 	n := j.node(s)
 	r, maybe := j.first(s)
+	code := carries(a.Name) || isPrompt(a.Name) && !a.Value.IsKnown()
+	if code && r != nil && r.Action == auth.Allow && !slices.Contains(r.names, program) && !r.answersForCode(syntax.InArguments) {
+		r = nil // it allows whatever there is, and does not answer for code that it does not see
+	}
 	switch {
 	case r != nil:
 		n = ruled(n, r)
 	case a.Name == "":
 		n = j.undecided(n, "which variable it sets only shows at run time")
-	case j.mode == auth.Denylist && carries(a.Name):
+	case code:
 		n = j.undecided(n, a.Name+" holds commands, or names a file of them")
 	case j.mode == auth.Denylist:
 		n.Action, n.Reason = auth.Allow, "no rule matches"
@@ -363,7 +382,7 @@ func (j *judge) assignment(c *syntax.Command, a syntax.Assignment) {
 // carries says whether a variable holds code that some program runs and that is not read here.
 func carries(name string) bool {
 	switch name {
-	case "BASH_ENV", "ENV", "EXINIT", "INPUTRC", "MAKEFLAGS", "VIMINIT":
+	case "BASH_ENV", "ENV", "EXINIT", "FPATH", "INPUTRC", "fish_function_path", "fpath", "histchars", "HISTCHARS", "MAKEFLAGS", "PERL5DB", "PYTHONSTARTUP", "VIMINIT":
 		return true
 	}
 	return strings.HasPrefix(name, "GIT_CONFIG")
@@ -378,11 +397,15 @@ func miscounts(a syntax.Assignment) bool {
 	return !known || !syntax.IsNumber(text)
 }
 
+// isPrompt says whether what a variable holds is run, or substituted in, when a shell shows its prompt.
+func isPrompt(name string) bool {
+	return len(name) == 3 && strings.HasPrefix(name, "PS") || strings.Contains(name, "PROMPT") || strings.HasPrefix(name, "RPS") || name == "prompt"
+}
+
 // plainPrompt says whether an assignment sets a prompt that runs nothing when it is shown.
 func plainPrompt(a syntax.Assignment) bool {
 	text, known := a.Value.Known()
-	isPrompt := a.Name != "" && (len(a.Name) == 3 && strings.HasPrefix(a.Name, "PS") || a.Name != "PROMPT_COMMAND" && strings.Contains(a.Name, "PROMPT") || strings.HasPrefix(a.Name, "RPS"))
-	return isPrompt && known && !strings.Contains(text, "`") && !strings.Contains(text, "$(") && !strings.Contains(text, "${")
+	return isPrompt(a.Name) && !strings.HasPrefix(a.Name, "PROMPT_COMMAND") && known && !strings.Contains(text, "`") && !strings.Contains(text, "$(") && !strings.Contains(text, "${")
 }
 
 // harmlessFiles may be written and read by anybody.

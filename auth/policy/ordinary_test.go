@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/podbastion/podbastion/auth"
@@ -16,7 +17,7 @@ rules:
   - {id: rm, action: deny, programs: [rm]}
   - {id: tools, action: allow, programs: [ls, cat, tail, head, grep, egrep, ps, top, df, du, less, sed, awk, cut, sort, uniq, wc, tr, find, xargs, echo, printf, date, id, whoami, hostname, uname,
       env, printenv, which, file, stat, diff, curl, ping, dig, ss, netstat, ip, free, uptime, jq, kubectl, git, tar, gzip, zcat, systemctl, journalctl, python3, java, node, vi, vim, nano, man,
-      sleep, watch, time, timeout, nohup, nice, sudo, kill, mysql, psql, redis-cli, tee, basename, dirname, realpath, readlink, md5sum, sha256sum, seq, yes, clear, history, dmesg, lsof, mount, nc, make, go, npm, cp, mv, chmod, alias, rsync, socat, parallel, valgrind, fc, enable, gdb, tcpdump, numactl, zstd, ssh]}
+      sleep, watch, time, timeout, nohup, nice, sudo, kill, mysql, psql, redis-cli, tee, basename, dirname, realpath, readlink, md5sum, sha256sum, seq, yes, clear, history, dmesg, lsof, mount, nc, make, go, npm, cp, mv, chmod, alias, rsync, socat, parallel, valgrind, fc, enable, gdb, tcpdump, numactl, zstd, ssh, su, bash, tmux]}
   - {id: write, action: allow, programs: [">"], paths: ["/tmp/**"]}
 `
 
@@ -49,7 +50,8 @@ EOF`, `cat <<< "$x"`, `diff <(ls /a) <(ls /b)`, `ls 2>&1`, `ls >/dev/null 2>&1`,
 	`[ "$x" = 'a[b]' ]`, `[[ $x =~ ^[a-z]+$ ]]`, `x='a[1]'; echo "$x"`, `declare -a 'a=(1 2)'`, `x='[$(date)]'`, `printf '%s [$(touch F)]' y`, `grep 'a[$(touch F)]' f`, `[ "${#a[@]}" -gt 2 ]`, `echo ${x@Q} ${x@U}`,
 	`git push -u origin main`, `git clean -xdf`, `git cherry-pick -x abc`, `git add -u`, `git status -uno`, `git commit -m 'x: y'`, `git -C /srv log -c`, `git grep -n -O foo`, `git grep -nE foo`, `git diff --output-indicator-new=+`, `git -c user.name=x commit`, `git fetch -u origin`, `git archive --format=tar HEAD | tar x`, `git bisect start`,
 	`tar czf /tmp/a.tgz d`, `tar -xzf a.tgz -C /tmp`, `tar --checkpoint=100 -cf a d`, `tar -I zstd -cf a d`, `tar -cvf Incoming.tar d`, `tar --to-stdout -xf a`, `tar cf - d`, `rsync -avz --delete a/ b/`, `rsync -ave ssh a host:b`, `rsync --remove-source-files a b`, `ip -br a`, `ip -s link`, `ip netns list`, `ip route get 1.1.1.1`, `sort -k2 -t: f`, `man -k ls`, `nc -zv host 443`, `nc -lvp 80`,
-	`sed -n -e p f`, `sed s/a/b/ f -n`, `sed -i.bak s/a/b/ f`, `sed '/x/r f' g`, `vim -u NONE f`, `vi -R f`, `socat - TCP:host:80`, `valgrind --leak-check=full ls`, `parallel -j2 echo {} ::: a b`, `parallel 'echo {} | cat' ::: a`, `fc -l`, `enable -n test`, `enable`, `gdb -p 1`, `tcpdump -nni eth0 port 80`, `numactl -N 0 ls`, `gdb --batch /bin/x core`,
+	`sed -n -e p f`, `sed s/a/b/ f -n`, `sed -i.bak s/a/b/ f`, `sed '/x/r f' g`, `vim -u NONE f`, `vi -R f`, `socat - TCP:host:80`, `valgrind --leak-check=full ls`, `parallel -j2 echo {} ::: a b`, `parallel 'echo {} | cat' ::: a`, `fc -l`, `enable -n test`, `enable`, `gdb -p 1`, `tcpdump -nni eth0 port 80`,
+	`echo "${x:-'none'} ${x%'}'} ${x//'"'/\\\"} ${x#'$'}"`, "ls '# a' \\\n-l", "echo a#b \\\n# c\nls", "ls # a \\ b\nls", `sed 's/\[/x/;s/[]/]/y/;s/[^,]*,//;s/\[ERROR\]//' f`, `f() { printf '%s' "$1"; }; f x | cat`, "cat <<EOF\n$(date\n)${x:-EOF}\n EOF\nEOF\nls", `[[ $x == @(a|$y)* ]]`, `export LESS=-R`, `ssh host 'cd /srv && ls'`, `su -c 'cd /srv && ls'`, `bash -n script.sh`, `tmux new -s work`, `ls $(( ($(date -d tomorrow +%s) - $(date -u +%s)) / 3600 ))`, `less +G f`, `less +/foo f`, `make CC=gcc -f x.mk all`, `vim -c 'set nu' f`, `vim +/foo f`, `nohup java -jar a.jar > /dev/null &`, `ssh -o StrictHostKeyChecking=no h ls`, `gdb -p 1 -batch`, `numactl -N 0 ls`, `gdb --batch /bin/x core`,
 }
 
 func TestOrdinary(t *testing.T) {
@@ -59,6 +61,31 @@ func TestOrdinary(t *testing.T) {
 			t.Errorf("%q gets %s: %s, rule %q\n%s", line, v.Action, v.Reason, v.Rule, nodes(v))
 		} else if v.Confidence != policy.High {
 			t.Errorf("%q is allowed with confidence %s", line, v.Confidence)
+		}
+	}
+}
+
+// What zsh takes otherwise than other shells.
+func TestOrdinaryZsh(t *testing.T) {
+	p := policy.Compile(commands(t, everyday))
+	for _, line := range []string{
+		`ls *(.Lm+10)`, `ls *(mh-1)`, `ls (one|two)`, `repeat 3 echo x`, `alias -g L='| less'`, `alias -g NE='2>/dev/null'`, `alias -s txt=less`, `git show HEAD^`,
+		`PROMPT='%n@%m %~ %# '`,
+	} {
+		if v := p.Decide(policy.Line{Text: line, Dialect: syntax.Zsh}, policy.Facts{}); v.Action != auth.Allow {
+			t.Errorf("%q gets %s: %s, rule %q\n%s", line, v.Action, v.Reason, v.Rule, nodes(v))
+		}
+	}
+}
+
+// A rule about flags is not about what find finds, which begins with where it looks.
+func TestFoundFilesAreNoFlags(t *testing.T) {
+	p := policy.Compile(commands(t, "{mode: denylist, rules: [{id: x, action: deny, programs: [rm], flags: [-r, -f], paths: [/etc/**]}]}"))
+	for line, want := range map[string]auth.Action{
+		`find . -name '*.pyc' -exec rm {} +`: auth.Allow, `find -exec rm {} +`: auth.Allow, `find /etc -exec rm -rf {} +`: auth.Warn, `find "$x" -exec rm {} +`: auth.Warn, `find a -b -exec rm -rf {} \;`: auth.Warn,
+	} {
+		if v := p.Decide(policy.Line{Text: line}, policy.Facts{Dir: "/srv"}); v.Action != want {
+			t.Errorf("%q gets %s (%s), want %s", line, v.Action, v.Reason, want)
 		}
 	}
 }
@@ -76,6 +103,22 @@ func TestOrdinaryPOSIX(t *testing.T) {
 		}
 		if v := p.Decide(policy.Line{Text: line, Dialect: syntax.POSIX}, policy.Facts{Home: "/home/u"}); v.Action != auth.Allow {
 			t.Errorf("%q gets %s: %s, rule %q\n%s", line, v.Action, v.Reason, v.Rule, nodes(v))
+		}
+	}
+}
+
+// What is typed in zsh counts with and without comments. In a command that is requested there are some.
+func TestComments(t *testing.T) {
+	p := policy.Compile(commands(t, everyday))
+	for line, want := range map[string]auth.Action{
+		`ls # a comment`: auth.Allow, `# only a comment`: auth.Allow, "# one\nls # two": auth.Allow, strings.Repeat("ls # a\n", 100): auth.Allow, `ls '# no' "#" a#b $# ${#x}`: auth.Allow, `ls # a; id # b`: auth.Allow,
+		`ls # a; reboot`: auth.Deny, `# reboot`: auth.Allow, `#reboot; reboot`: auth.Deny, `ls # a \`: auth.Deny, `ls # don't`: auth.Deny,
+	} {
+		if v := p.Decide(policy.Line{Text: line, Dialect: syntax.Zsh}, policy.Facts{}); v.Action != want {
+			t.Errorf("%q gets %s (%s), want %s\n%s", line, v.Action, v.Reason, want, nodes(v))
+		}
+		if v := p.Decide(policy.Line{Text: line, Dialect: syntax.Zsh, Exec: true}, policy.Facts{}); v.Action != auth.Allow && !strings.Contains(line, "\\") {
+			t.Errorf("requested: %q gets %s (%s)", line, v.Action, v.Reason)
 		}
 	}
 }

@@ -149,7 +149,7 @@ func (p *Policy) Decide(line Line, facts Facts) (v Verdict) {
 	if line.Before != "" {
 		text = line.Before + "\n" + text
 	}
-	session := syntax.Session{Numbers: facts.Numbers, Defined: func(name string) bool {
+	session := syntax.Session{Numbers: facts.Numbers, Typed: !line.Exec, Defined: func(name string) bool {
 		_, ok := facts.Defined[name]
 		_, any := facts.Defined[""]
 		return ok || any

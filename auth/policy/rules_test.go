@@ -261,6 +261,8 @@ func TestDefined(t *testing.T) {
 		{"alias in a permitted name", syntax.Definition{Name: "ls", Alias: true, Code: "touch F;ls"}, "ls", auth.Deny, auth.Deny},
 		{"alias of its own name", syntax.Definition{Name: "ls", Alias: true, Code: "ls --color"}, "ls /tmp", auth.Allow, auth.Allow},
 		{"alias that runs its arguments", syntax.Definition{Name: "s", Alias: true, Code: "sudo "}, "s touch F", auth.Deny, auth.Deny},
+		{"alias of what adds arguments", syntax.Definition{Name: "x", Alias: true, Code: "xargs"}, "echo F | x touch", auth.Deny, auth.Deny},
+		{"alias of what adds arguments to sh", syntax.Definition{Name: "x", Alias: true, Code: "xargs -n1"}, "x sh -c 'touch F'", auth.Deny, auth.Deny},
 		{"alias of unknown value", syntax.Definition{Name: "x", Alias: true}, "x F", auth.Deny, auth.Warn},
 		{"unknown alias", syntax.Definition{Alias: true}, "ls", auth.Deny, auth.Warn},
 		{"function", syntax.Definition{Name: "f", Code: "{ ls; }"}, "f", auth.Allow, auth.Allow},
@@ -270,6 +272,9 @@ func TestDefined(t *testing.T) {
 		{"quoted, and so no alias", syntax.Definition{Name: "touch", Alias: true, Code: "ls"}, `\touch F`, auth.Deny, auth.Deny},
 		{"passed over", syntax.Definition{Name: "touch", Code: "{ ls; }"}, `command touch F`, auth.Deny, auth.Deny},
 		{"gone in this line", syntax.Definition{Name: "touch", Code: "{ ls; }"}, `unset -f touch; touch F`, auth.Deny, auth.Deny},
+		{"not there in another shell", syntax.Definition{Name: "touch", Code: "{ ls; }"}, `sh -c 'touch F'`, auth.Deny, auth.Deny},
+		{"alias that is not there in another shell", syntax.Definition{Name: "touch", Alias: true, Code: "ls"}, `fish -c 'touch F'`, auth.Deny, auth.Deny},
+		{"exported to another shell", syntax.Definition{Name: "ls", Code: "{ touch F; }"}, `bash -c ls`, auth.Deny, auth.Deny},
 		{"not certain", syntax.Definition{Name: "x", Unsure: true}, `x touch F`, auth.Deny, auth.Warn},
 		{"not meant by another program", syntax.Definition{Name: "ls", Code: "{ touch F; }"}, "env ls", auth.Allow, auth.Allow},
 	} {
@@ -293,6 +298,20 @@ func TestDefined(t *testing.T) {
 			t.Errorf("after %q, f touch F is allowed", line)
 		}
 	}
+	// What takes back any, or all, leaves the program possible.
+	for line, dialect := range map[string]syntax.Dialect{
+		"unalias -a": syntax.POSIX, "unset -f $x": syntax.Bash, "shopt -u expand_aliases": syntax.Bash, "set -o posix": syntax.Bash, "BASH_ALIASES=()": syntax.Bash,
+		"unalias -m 'to*'": syntax.Zsh, "disable -a touch": syntax.Zsh, "unhash -am 'to*'": syntax.Zsh, "setopt NO_ALIASES": syntax.Zsh, "unsetopt aliases": syntax.Zsh, "emulate sh": syntax.Zsh, "setopt $x": syntax.Zsh,
+	} {
+		facts := policy.Facts{Defined: map[string]syntax.Definition{"touch": {Name: "touch", Alias: true, Code: "ls"}}}
+		v := denylist.Decide(policy.Line{Text: line, Dialect: dialect}, facts)
+		for _, d := range v.Defines {
+			facts.Defined[d.Name] = d
+		}
+		if v := allowlist.Decide(policy.Line{Text: "touch F", Dialect: dialect}, facts); v.Action != auth.Deny {
+			t.Errorf("after %q, touch F is allowed", line)
+		}
+	}
 	if v := denylist.Decide(policy.Line{Text: "unset FOO"}, policy.Facts{}); len(v.Defines) > 0 {
 		t.Errorf("unset of a variable defines %+v", v.Defines)
 	}
@@ -300,6 +319,19 @@ func TestDefined(t *testing.T) {
 	want := []syntax.Definition{{Name: "x", Alias: true, Code: "ls -l"}, {Name: "f", Code: "{ ls; }"}}
 	if !slices.Equal(v.Defines, want) {
 		t.Errorf("defines %+v, want %+v", v.Defines, want)
+	}
+}
+
+// A rule that allows whatever there is does not answer for code that nobody sees.
+func TestAllowEverythingButOne(t *testing.T) {
+	p := policy.Compile(commands(t, "{mode: allowlist, rules: [{id: no-touch, action: deny, programs: [touch]}, {id: named, action: allow, programs: [\"ENV=\"]}, {id: all, action: allow, programs: [\"*\"]}]}"))
+	for line, want := range map[string]auth.Action{
+		"BASH_ENV=x bash -c :": auth.Deny, "read PROMPT_COMMAND": auth.Deny, "PROMPT_COMMAND+=$x": auth.Deny, "GIT_CONFIG_COUNT=1 git x": auth.Deny, "PERL5DB=x perl -d x": auth.Deny,
+		"ENV=x sh -c :": auth.Allow, "PROMPT_COMMAND=ls": auth.Allow, "PATH=/x:$PATH": auth.Allow, "EDITOR=vim": auth.Allow, "PS1='$ '": auth.Allow,
+	} {
+		if v := p.Decide(policy.Line{Text: line}, policy.Facts{}); v.Action != want {
+			t.Errorf("%q gets %s (%s), want %s", line, v.Action, v.Reason, want)
+		}
 	}
 }
 

@@ -107,6 +107,12 @@ func (j *Judge) Ran(v Verdict) {
 			j.defined[d.Name] = d
 		}
 	}
+	if v.StartsShell { // which has others
+		for name, d := range j.defined {
+			d.Unsure = true
+			j.defined[name] = d
+		}
+	}
 }
 
 // count follows which variables hold numbers. A line may be interrupted before it has set one to something else, and

@@ -48,3 +48,22 @@ func TestHomeThatMoved(t *testing.T) {
 		t.Errorf("after HOME=/srv %q gets %s", cat.Line, v.Action)
 	}
 }
+
+// In a shell that the session starts its aliases and functions need not be there.
+func TestDefinedInAnotherShell(t *testing.T) {
+	j := rules(t, auth.Allowlist, auth.Allow, "ls", "sh", "exec")
+	decide := func(line string) auth.Action {
+		t.Helper()
+		v := j.Decide(t.Context(), Command{Line: line, Shell: "bash"})
+		j.Ran(v)
+		return v.Action
+	}
+	decide("touch() { ls; }")
+	if got := decide("touch F"); got != auth.Allow {
+		t.Fatalf("the function: %s", got)
+	}
+	decide("exec sh")
+	if got := decide("touch F"); got != auth.Deny {
+		t.Errorf("in another shell: %s", got)
+	}
+}

@@ -1,6 +1,7 @@
 package syntax
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -219,6 +220,12 @@ func (w *walker) printsNumbers(list []*sh.Stmt) bool {
 	case "wc":
 		return len(words) == 1 && slices.Contains([]string{"-l", "-w", "-c", "-m"}, words[0])
 	case "date":
+		for len(words) > 1 && (words[0] == "-u" || strings.HasPrefix(words[0], "--date=")) {
+			words = words[1:]
+		}
+		if len(words) == 3 && words[0] == "-d" {
+			words = words[2:]
+		}
 		return len(words) == 1 && slices.Contains([]string{"+%s", "+%Y", "+%m", "+%d", "+%H", "+%M", "+%S", "+%j", "+%u", "+%Y%m%d"}, words[0])
 	case "id":
 		return len(words) == 1 && (words[0] == "-u" || words[0] == "-g")
@@ -431,10 +438,22 @@ func (w *walker) zshWord(word *sh.Word, at place) {
 		switch {
 		case i > 0 && lit.Value != "" && lit.Value[0] == '[' && foreignDollar(word.Parts[i-1]):
 			w.undecidable(openArithmetic, at)
-		case open >= 0 && (strings.ContainsAny(lit.Value[open:], "$`") || i == len(word.Parts)-1 && strings.ContainsAny(lit.Value[open:], "e+")):
+		case open >= 0 && (strings.ContainsAny(lit.Value[open:], "$`") || i == len(word.Parts)-1 && mayRun(lit.Value[open:])):
 			w.undecidable("its pattern may run code", at)
 		}
 	}
+}
+
+// compared are qualifiers that look at a size or a time: L+10, mh+1.
+var compared = regexp.MustCompile(`[Lamc][A-Za-z]?\+`)
+
+// mayRun says whether the last parentheses of a pattern may have a qualifier that runs code. What has alternatives is no
+// qualifier but for (#q…).
+func mayRun(s string) bool {
+	if strings.Contains(s, "|") && !strings.Contains(s, "#q") && strings.Count(s, "(") == 1 {
+		return false
+	}
+	return strings.ContainsAny(compared.ReplaceAllString(s, ""), "e+")
 }
 
 func foreignDollar(p sh.WordPart) bool {

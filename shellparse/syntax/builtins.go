@@ -69,8 +69,13 @@ func (r *runner) alias() {
 	if name, ok := r.words[min(1, len(r.words)-1)].Known(); ok && r.dialect == Fish && len(r.words) > 2 && !strings.Contains(name, "=") {
 		r.words = []Word{r.words[0], glued(Text(name+"="), joined(r.words[2:]))}
 	}
+	anywhere := false // an alias that stands for any word of a line
 	for _, w := range r.words[1:] {
 		text, ok := w.Known()
+		if strings.HasPrefix(text, "-") && r.dialect == Zsh {
+			anywhere = anywhere || strings.Contains(text, "g")
+			continue
+		}
 		if !ok {
 			if !strings.HasPrefix(w.Prefix(), "-") {
 				r.define(Definition{Alias: true}, r.at)
@@ -90,8 +95,14 @@ func (r *runner) alias() {
 		if strings.TrimSpace(value) == "" {
 			continue
 		}
-		r.code(Text(value+" "+hole), r.dialect, at)
-		r.fill(r.index+1, []Word{unknown("…")})
+		if anywhere {
+			if strings.IndexByte("|<>&;", strings.TrimLeft(value, " 12")[0]) < 0 {
+				r.hidden("it may stand for an argument of any command")
+			} else {
+				value = ": " + value
+			}
+		}
+		r.code(Text(value+rest(r.dialect)), r.dialect, at)
 	}
 }
 
@@ -125,6 +136,10 @@ func (r *runner) hash() {
 }
 
 func (r *runner) complete() {
+	if r.dialect == Fish {
+		r.completeFish()
+		return
+	}
 	for i, w := range r.words {
 		if t, _ := w.Known(); (t == "-C" || t == "-F") && i+1 < len(r.words) {
 			r.code(r.words[i+1], r.dialect, r.below())
@@ -133,6 +148,37 @@ func (r *runner) complete() {
 			if list, known := r.words[i+1].Known(); known {
 				r.evaluated("("+list+")", r.at)
 			}
+		}
+	}
+}
+
+// completeFish: a condition is code, and what is offered or completed is expanded.
+func (r *runner) completeFish() {
+	p := grammar{short: "c:p:us:l:o:a:fFrxkd:w:n:eC::h", long: []string{"command=", "path=", "short-option=", "long-option=", "old-option=", "arguments=", "no-files", "force-files", "require-parameter", "exclusive",
+		"keep-order", "description=", "wraps=", "condition=", "erase", "do-complete", "escape", "help"}}.parse(r.words[1:])
+	if !p.clear {
+		r.hidden("its options are not understood")
+	}
+	at := r.below()
+	at.outside = false
+	for _, o := range p.options {
+		switch o.name {
+		case "-n", "--condition":
+			r.code(o.value, Fish, at)
+		case "-a", "--arguments", "-C", "--do-complete":
+			r.code(glued(Text(": "), o.value), Fish, at)
+		}
+	}
+	for _, w := range r.words[min(1+p.rest, len(r.words)):] {
+		if p.has("-C", "--do-complete") {
+			r.code(glued(Text(": "), w), Fish, at)
+		}
+	}
+	for _, w := range r.words[min(2+p.rest, len(r.words)):] { // options may follow the command
+		if strings.HasPrefix(w.Prefix(), "-") {
+			r.words = r.words[1+p.rest:]
+			r.completeFish()
+			return
 		}
 	}
 }
@@ -162,6 +208,9 @@ func (r *runner) printfBuiltin() {
 		name, variable := strings.CutPrefix(first.Pieces[0].Text, "$")
 		if first.Prefix() != "" || !variable || !r.counts(name, &r.at) {
 			r.spoil("")
+			if r.dialect == Bash || r.dialect == POSIX { // -v NAME[SUBSCRIPT]
+				r.hidden("its first word may name a variable")
+			}
 		}
 	}
 }
@@ -285,6 +334,11 @@ func (r *runner) jobs() {
 
 // set: -A NAME sets an array in zsh and the kinds of ksh.
 func (r *runner) set() {
+	for i, w := range r.words {
+		if t, _ := w.Known(); t == "posix" && i > 1 {
+			r.define(Definition{Gone: true}, r.at)
+		}
+	}
 	if len(r.words) > 2 {
 		if t, _ := r.words[1].Known(); t == "-A" || t == "+A" {
 			r.assignedName(r.words[2])
@@ -314,8 +368,19 @@ func (r *runner) fishSet() {
 		}
 	}
 	r.sets(name)
-	value := joined(r.words[i+1:])
-	r.self().Assigns = append(r.self().Assigns, Assignment{Name: name, Value: value})
+	a := Assignment{Name: name, Value: joined(r.words[i+1:])}
+	r.assigned(a, r.below())
+	r.self().Assigns = append(r.self().Assigns, a)
+}
+
+// options: with some a name does not stand any more for what the session made of it.
+func (r *runner) options() {
+	for _, w := range r.words[1:] {
+		if t, known := w.Known(); !known || strings.Contains(strings.ToLower(strings.ReplaceAll(t, "_", "")), "alias") || t == "posix" {
+			r.define(Definition{Gone: true}, r.at)
+			return
+		}
+	}
 }
 
 // markShellOwn says that what the builtin runs is looked up by the shell itself.
@@ -328,8 +393,14 @@ func (r *runner) markShellOwn() {
 	}
 }
 
-// forget notes the names that stand for themselves again.
+// forget notes the names that stand for themselves again. -a means all, -m those that a pattern matches.
 func (r *runner) forget() {
+	for _, w := range r.words[1:] {
+		if p := w.Prefix(); strings.HasPrefix(p, "-") && strings.ContainsAny(p, "am") {
+			r.define(Definition{Gone: true}, r.at)
+			return
+		}
+	}
 	for _, w := range r.words[1:] {
 		if name, ok := w.Known(); !ok || name != "" && name[0] != '-' {
 			if r.name == "unset" {

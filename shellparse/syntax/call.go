@@ -14,6 +14,9 @@ func (w *walker) call(cmd *sh.CallExpr, redirs []*sh.Redirect, at *place) {
 		w.nested(a, *at)
 		words = append(words, w.expand(a)...)
 	}
+	if w.dialect == Zsh && len(words) > 0 && extended(cmd.Args[0]) {
+		words[0] = unknown(words[0].String())
+	}
 	assigns := w.assignments(cmd.Assigns, *at, len(cmd.Args) == 0)
 	for _, a := range cmd.Assigns {
 		w.remember(a, at, len(cmd.Args) == 0)
@@ -35,6 +38,25 @@ func (w *walker) call(cmd *sh.CallExpr, redirs []*sh.Redirect, at *place) {
 		at.moved, at.facts = at.dirs, nil
 		w.script.Forgets = true
 	}
+}
+
+// extended says whether a program's name has what is a pattern in it to zsh's option extended_glob.
+func extended(word *sh.Word) bool {
+	for i, p := range word.Parts {
+		lit, ok := p.(*sh.Lit)
+		if !ok {
+			continue
+		}
+		for j := 0; j < len(lit.Value); j++ {
+			switch ch := lit.Value[j]; {
+			case ch == '\\':
+				j++
+			case ch == '^' || ch == '#' || ch == '~' && i+j > 0:
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // learnLocal notes what local NAME=1 gives a variable, where the grammar does not know local.
@@ -72,9 +94,11 @@ func (w *walker) calls(words []Word) bool {
 	return slices.ContainsFunc(w.script.Defines, func(d Definition) bool { return d.Name == name || d.Name == "" })
 }
 
-// sets notes that a variable is set which says where the shell is or whose it is.
+// sets notes that a variable is set which says where the shell is or whose it is, or which holds aliases or functions.
 func (c *collector) sets(name string) {
 	switch name {
+	case "BASH_ALIASES", "aliases", "functions", "galiases", "saliases":
+		c.define(Definition{Gone: true}, place{certain: true})
 	case "HOME", "PWD", "OLDPWD":
 		c.strays, c.script.Strays = true, true
 	}
@@ -185,6 +209,7 @@ func (w *walker) assignment(a *sh.Assign, at place, stay bool) []Assignment {
 	default:
 		values = append(values, Word{})
 	}
+	w.sets(a.Name.Value)
 	var out []Assignment
 	for _, v := range values {
 		v.Split = false // a value is never split
@@ -195,7 +220,6 @@ func (w *walker) assignment(a *sh.Assign, at place, stay bool) []Assignment {
 			v.Pieces = append([]Piece{{Kind: Unknown, Text: "$" + a.Name.Value}}, v.Pieces...)
 		}
 		one := Assignment{Name: a.Name.Value, Value: v}
-		w.sets(one.Name)
 		w.assigned(one, at)
 		if text, ok := v.Known(); ok && strings.Contains(text, "[") {
 			w.evaluated(text, at)
@@ -228,12 +252,13 @@ func (c *collector) value(name, text string) {
 
 // commandVariables hold a command that some program runs.
 var commandVariables = []string{"BROWSER", "EDITOR", "FCEDIT", "GIT_ASKPASS", "GIT_EDITOR", "GIT_EXTERNAL_DIFF", "GIT_PAGER", "GIT_SEQUENCE_EDITOR", "GIT_SSH", "GIT_SSH_COMMAND",
-	"LESSOPEN", "LESSCLOSE", "MANPAGER", "PAGER", "RSYNC_RSH", "SYSTEMD_EDITOR", "SYSTEMD_PAGER", "VISUAL"}
+	"LESSOPEN", "LESSCLOSE", "MANPAGER", "NULLCMD", "PAGER", "READNULLCMD", "RSYNC_CONNECT_PROG", "RSYNC_RSH", "SYSTEMD_EDITOR", "SYSTEMD_PAGER", "VISUAL"}
 
 // assigned looks into values that a shell runs as code.
 func (c *collector) assigned(a Assignment, at place) {
 	switch a.Name {
-	case "PROMPT_COMMAND", "PS0", "PS1", "PS2", "PS4", "ENV", "BASH_ENV":
+	case "PROMPT_COMMAND", "PS0", "PS1", "PS2", "PS3", "PS4", "ENV", "BASH_ENV":
+	case "PROMPT", "PROMPT2", "PROMPT3", "PROMPT4", "RPROMPT", "RPROMPT2", "RPS1", "RPS2", "SPROMPT", "prompt": // zsh's
 	default:
 		if Number(a.Name) { // zsh and the kinds of ksh take its value for an expression
 			if text, ok := a.Value.Known(); ok {
@@ -247,8 +272,12 @@ func (c *collector) assigned(a Assignment, at place) {
 			if text, ok := a.Value.Known(); ok {
 				at.possible = true
 				at.via = append(slices.Clone(at.via), a.Name)
-				_ = c.codeAt(text, POSIX, at) // a guess that cannot be read is none
+				_ = c.codeAt(strings.TrimLeft(text, "|-"), POSIX, at) // a guess that cannot be read is none
 			}
+			return
+		}
+		if program, ok := optionVariables[a.Name]; ok {
+			c.options(program, a, at)
 			return
 		}
 		if !strings.HasPrefix(a.Name, "BASH_FUNC_") {
@@ -272,6 +301,35 @@ func (c *collector) assigned(a Assignment, at place) {
 	}
 	if err := c.codeAt(text, c.dialect, at); err != nil {
 		c.add(Command{Code: "its code cannot be read"}, at)
+	}
+}
+
+// optionVariables hold options that a program takes before those that it is given.
+var optionVariables = map[string]string{"LESS": "less", "MAKEFLAGS": "make", "NODE_OPTIONS": "node", "PERL5OPT": "perl", "RUBYOPT": "ruby", "TAR_OPTIONS": "tar", "ZIPOPT": "zip"}
+
+// options looks for commands in a variable's options: what they run may be denied, and code makes the variable undecidable.
+func (c *collector) options(program string, a Assignment, at place) {
+	text, ok := a.Value.Known()
+	if !ok {
+		return // that it is set is judged by itself
+	}
+	at.possible = true
+	at.via = append(slices.Clone(at.via), a.Name)
+	first, undecided := len(c.script.Commands), at
+	undecided.possible = false
+	words := []Word{Text(program)}
+	for _, field := range strings.Fields(strings.ReplaceAll(text, `\ `, " ")) {
+		words = append(words, Text(field))
+	}
+	if split, readable := splitString(text); readable {
+		words = append(words[:1], split...)
+	}
+	c.run(Command{Words: words}, at)
+	for i, cmd := range c.script.Commands[first:] {
+		if i > 0 || cmd.Code != "" && (cmd.CodeIn == InArguments || !cmd.Input) {
+			c.undecidable("the options in "+a.Name+" hold code", undecided)
+			return
+		}
 	}
 }
 
@@ -421,8 +479,12 @@ func (w *walker) redirects(list []*sh.Redirect, at place) ([]Redirect, input) {
 			if dollarQuoted(r.Word) { // to some shells the $ is part of it, so that the text ends elsewhere
 				w.undecidable("where its here-document ends depends on the shell", at)
 			}
+			if w.endsBefore(r) {
+				w.undecidable("where its here-document ends depends on the shell", at)
+			}
 			if r.Hdoc != nil {
 				w.nested(r.Hdoc, at)
+				w.literalQuotes(r.Hdoc.Parts, at)
 			}
 			if fd0 {
 				in = w.hereDocument(r)
@@ -474,6 +536,28 @@ func fileless(r *sh.Redirect) bool {
 		}
 	}
 	return true
+}
+
+// endsBefore says whether a row within a here-document ends it: the parser passes one over in an expansion over several rows.
+func (w *walker) endsBefore(r *sh.Redirect) bool {
+	if r.Hdoc == nil {
+		return false
+	}
+	end, known := w.word(r.Word).Known()
+	from, to := r.Hdoc.Pos().Offset(), r.Hdoc.End().Offset()
+	if !known || from > to || int(to) > len(w.text) { // #nosec G115 -- the text is short
+		return false
+	}
+	rows := strings.Split(strings.TrimSuffix(w.text[from:to], "\n"), "\n")
+	for _, row := range rows[:len(rows)-1] { // the last is the one that ends it
+		if r.Op == sh.DashHdoc {
+			row = strings.TrimLeft(row, "\t")
+		}
+		if row == end && end != "" {
+			return true
+		}
+	}
+	return false
 }
 
 func dollarQuoted(word *sh.Word) bool {

@@ -1,6 +1,11 @@
 package syntax
 
-import "strings"
+import (
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+)
 
 // codeOptions are options of programs that do other things, whose value is a command all the same. A "?" at the end
 // says that the value, if there is one, is in the same word.
@@ -9,12 +14,14 @@ var codeOptions = map[string][]string{
 	"rsync":   {"-e", "--rsh", "--rsync-path"},
 	"split":   {"--filter"},
 	"sort":    {"--compress-program"},
-	"zip":     {"-TT", "--unzip-command"},
+	"zip":     {"--unzip-command"},
 	"man":     {"-P", "--pager", "-H?", "--html"},
 	"nc":      {"-e", "-c"},
 	"ncat":    {"-e", "-c", "--exec", "--sh-exec"},
-	"scp":     {"-S"},
-	"sftp":    {"-S"},
+	"scp":     {"-S", "-D"},
+	"sftp":    {"-S", "-D"},
+	"npm":     {"-c", "--call"},
+	"npx":     {"-c", "--call"},
 	"xterm":   {"-e"},
 	"dpkg":    {"--pre-invoke", "--post-invoke"},
 	"rg":      {"--pre"},
@@ -38,7 +45,7 @@ var codeOptions = map[string][]string{
 
 // valuedLetters are the letters of such programs that take a value. Programs that are not here do not bundle them.
 var valuedLetters = map[string]string{"tar": "fbCgNTVXKLHIF", "rsync": "fBTMe", "nc": "iIOPpqsTVWwXxec", "ncat": "gGimopswxec", "scp": "cDFiJloPXS", "sftp": "BbcDFiJloPRXS", "man": "CRLmMSsePrEpH",
-	"tcpdump": "BcCDEFGijmMQrsTVwWyzZ", "git grep": "ABCefmO"}
+	"tcpdump": "BcCDEFGijmMQrsTVwWyzZ", "git grep": "ABCefmO", "git difftool": "tx", "git clone": "bcjou", "git rebase": "CsXx"}
 
 // codeInOptions looks for commands in the options of a program.
 func (r *runner) codeInOptions() {
@@ -59,6 +66,8 @@ func (r *runner) codeInOptions() {
 		}
 	}
 	switch r.name {
+	case "zip":
+		r.zipOptions()
 	case "tar":
 		r.tarOptions()
 	case "rsync":
@@ -68,10 +77,61 @@ func (r *runner) codeInOptions() {
 			}
 		}
 	case "make":
-		for _, w := range r.words[1:] {
-			if strings.HasPrefix(w.Prefix(), "SHELL=") {
-				r.code(cut(w, len("SHELL=")), POSIX, r.below())
-			}
+		r.makeOptions()
+	}
+}
+
+// makeOptions: a makefile's text among the options, one that somebody prints, and values that are expanded as such a
+// text is.
+func (r *runner) makeOptions() {
+	const makefile = "it is handed a makefile's text"
+	for i := 1; i < len(r.words); i++ {
+		p := r.words[i].Prefix()
+		name, value, assigned := strings.Cut(p, "=")
+		switch {
+		case strings.HasPrefix(p, "--") && len(name) > 3 && strings.HasPrefix("--eval", name), strings.HasPrefix(p, "-E"):
+			r.foreign(InArguments, makefile)
+		case p == "-f" && i+1 < len(r.words):
+			r.makefile(r.words[i+1])
+		case strings.HasPrefix(p, "-f"):
+			r.makefile(cut(r.words[i], 2))
+		case assigned && strings.HasPrefix(p, "--") && len(name) > 3 && (strings.HasPrefix("--file", name) || strings.HasPrefix("--makefile", name)):
+			r.makefile(cut(r.words[i], len(name)+1))
+		case strings.HasPrefix(p, "SHELL="):
+			r.code(cut(r.words[i], len("SHELL=")), POSIX, r.below())
+		case assigned && strings.Contains(value, "$"):
+			r.foreign(InArguments, makefile)
+		}
+	}
+}
+
+func (r *runner) makefile(file Word) {
+	if text, known := file.Known(); known && text == "-" || printedFile(file) {
+		r.hidden("its makefile is what somebody prints")
+	}
+}
+
+// printedFile says whether a file is what another command prints, or the program's input.
+func printedFile(file Word) bool {
+	if text, known := file.Known(); known {
+		return isTerminal(text) || strings.HasPrefix(path.Clean(text), "/dev/fd/")
+	}
+	return slices.ContainsFunc(file.Pieces, func(p Piece) bool { return p.Kind == Unknown && p.Text == "<(…)" })
+}
+
+// zipOptions: -TT COMMAND, also behind other letters.
+func (r *runner) zipOptions() {
+	for i := 1; i < len(r.words); i++ {
+		p := r.words[i].Prefix()
+		at := strings.Index(p, "TT")
+		if !strings.HasPrefix(p, "-") || strings.HasPrefix(p, "--") || at < 0 {
+			continue
+		}
+		switch value := cut(r.words[i], at+2); {
+		case len(value.Pieces) > 0:
+			r.code(value, POSIX, r.below())
+		case i+1 < len(r.words):
+			r.code(r.words[i+1], POSIX, r.below())
 		}
 	}
 }
@@ -219,8 +279,14 @@ func (r *runner) ip() {
 	}
 }
 
+// editorRuns knows the commands of vi and its kin that run others, or text that is put together: all of them may be cut short.
+var editorRuns = regexp.MustCompile(`!|system|term|py|lua|\b(cal|eval|exe|fu|job|l?make?|l?mak|mz|norm|perl|ru|rub|ruby|so|source|tcl)|\bso\b|\bl?gr|\bset?l?\s+(\S+\s+)*(sh|shell|mp|makeprg|gp|grepprg|ep|equalprg|fp|formatprg|kp|keywordprg|\w*expr|\w*func)\b`)
+
 // editor: vi and its kin run what an option's command tells them.
 func (r *runner) editor() {
+	if r.name == "ex" || slices.ContainsFunc(r.words, func(w Word) bool { t, _ := w.Known(); return t == "-e" || t == "-es" || t == "-s" || t == "-E" }) {
+		r.scripted("!", "sy", "so", "exe", "py", "lua", "te")
+	}
 	for i := 1; i < len(r.words); i++ {
 		t, known := r.words[i].Known()
 		if !known {
@@ -248,7 +314,7 @@ func (r *runner) editor() {
 			}
 			i++
 		}
-		if strings.ContainsAny(command, "!") || strings.Contains(command, "system") || strings.Contains(command, "term") || strings.Contains(command, "py") || strings.Contains(command, "lua") {
+		if editorRuns.MatchString(command) {
 			r.foreign(InArguments, "it is handed commands of its own")
 		}
 	}

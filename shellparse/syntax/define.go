@@ -1,6 +1,11 @@
 package syntax
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+
+	sh "mvdan.cc/sh/v3/syntax"
+)
 
 // Expand takes apart what a call of an alias or a function runs. The call is a command whose program is its name. It
 // fails as Parse does, and with ErrUnparsable when the code is not known. Numbers are variables that hold numbers then.
@@ -11,18 +16,18 @@ func Expand(d Definition, call *Command, dialect Dialect, numbers []string) (*Sc
 	c := &collector{dialect: dialect, numbers: numbers}
 	at := place{dirs: call.Dirs, moved: call.Dirs, via: append(append([]string(nil), call.Via...), d.Name)}
 	c.known(&at)
+	if call.Fed {
+		at.input.kind = piped
+	}
 	code := d.Code
 	if d.Alias {
-		code += " " + hole
+		code += written(call.Words[1:], dialect)
 	} else {
 		at.function = d.Name
 		c.parameters(call.Words[1:])
 	}
 	if err := c.codeAt(code, dialect, at); err != nil {
 		return nil, err
-	}
-	if d.Alias {
-		c.fill(0, call.Words[1:])
 	}
 	c.relyOn()
 	return &c.script, c.err
@@ -45,24 +50,53 @@ func (c *collector) parameters(words []Word) {
 	}
 }
 
-// hole stands for the words that follow an alias.
-const hole = "\ue900"
-
-// fill puts words in the place of the holes of the commands from index n on.
-func (c *collector) fill(n int, words []Word) {
-	for i := n; i < len(c.script.Commands); i++ {
-		cmd := &c.script.Commands[i]
-		last := len(cmd.Words) - 1
-		if last < 0 {
-			continue
-		}
-		if t, ok := cmd.Words[last].Known(); !ok || t != hole {
-			continue
-		}
-		if cmd.Own == last+1 {
-			cmd.Own += len(words) - 1
-		}
-		cmd.Words = append(cmd.Words[:last:last], words...)
-		cmd.Source = ""
+// rest is the source of words that are not known: what follows an alias when it is defined.
+func rest(dialect Dialect) string {
+	if dialect == Zsh {
+		return " ${=unknown_}" // which is split there
 	}
+	return " $unknown_"
+}
+
+// written is the source of a call's words, to stand behind an alias.
+func written(words []Word, dialect Dialect) string {
+	var b strings.Builder
+	for _, w := range words {
+		b.WriteByte(' ')
+		if len(w.Pieces) == 0 {
+			b.WriteString("''")
+		}
+		for i, p := range w.Pieces {
+			name, variable := strings.CutPrefix(p.Text, "$")
+			switch {
+			case p.Kind == Literal && !w.Quoted && !strings.ContainsFunc(p.Text, needsQuotes):
+				b.WriteString(p.Text)
+			case p.Kind == Literal && dialect == Fish:
+				b.WriteString("'" + strings.NewReplacer(`\`, `\\`, "'", `\'`).Replace(p.Text) + "'")
+			case p.Kind == Literal:
+				b.WriteString("'" + strings.ReplaceAll(p.Text, "'", `'\''`) + "'")
+			case p.Kind == Star:
+				b.WriteByte('*')
+			case p.Kind == One:
+				b.WriteByte('?')
+			case i == 0 && p.Kind == Home:
+				b.WriteByte('~')
+			case i == 0 && p.Kind == WorkDir:
+				b.WriteString(`"$PWD"`)
+			case w.Split && (!variable || !sh.ValidName(name)):
+				b.WriteString(rest(dialect)[1:])
+			case w.Split:
+				b.WriteString("$" + name + `""`) // so that no letter of what follows belongs to the name
+			case variable && sh.ValidName(name):
+				b.WriteString(`"$` + name + `"`)
+			default:
+				b.WriteString(`"$unknown_"`)
+			}
+		}
+	}
+	return b.String()
+}
+
+func needsQuotes(c rune) bool {
+	return c > 127 || !isWordByte(byte(c)) && strings.IndexByte("-+=./,:@%", byte(c)) < 0
 }

@@ -54,7 +54,7 @@ func (r *runner) interpreter(in interpreter) {
 	for ; i < len(r.words); i++ {
 		text, known := r.words[i].Known()
 		if !known {
-			if p := r.words[i].Prefix(); p == "" && r.words[i].Split || strings.HasPrefix(p, "-") {
+			if p := r.words[i].Prefix(); p == "" && r.words[i].HasUnknown() || strings.HasPrefix(p, "-") {
 				r.hidden("its arguments are only known at run time")
 			}
 			return
@@ -69,6 +69,9 @@ func (r *runner) interpreter(in interpreter) {
 		}
 		if strings.HasPrefix(text, "--") {
 			r.self().Extra = r.self().Extra || slices.Contains(in.longMore, name)
+			if strings.Contains(text, "data:") || i+1 < len(r.words) && strings.HasPrefix(r.words[i+1].Prefix(), "data:") { // a module whose text it is
+				r.foreign(InArguments, "it is handed code of another language")
+			}
 			continue
 		}
 		more, done := r.interpreterOptions(in, text)
@@ -78,7 +81,7 @@ func (r *runner) interpreter(in interpreter) {
 		i += more
 	}
 	if i < len(r.words) {
-		if t, _ := r.words[i].Known(); t != "-" && t != "/dev/stdin" {
+		if t, _ := r.words[i].Known(); t != "-" && !isTerminal(t) {
 			return // a script, as good as any other program
 		}
 	}
@@ -97,8 +100,11 @@ func (r *runner) interpreterOptions(in interpreter, text string) (more int, done
 		case strings.ContainsRune(in.code, ch):
 			r.foreign(InArguments, "it is handed code of another language")
 			return 0, true
-		case ch == 'm' && r.isPython(), strings.ContainsRune(in.file, ch):
+		case ch == 'm' && r.isPython():
+			r.module(text[j+2:])
 			return 0, true
+		case strings.ContainsRune(in.file, ch): // the next word is what it runs
+			return 0, j < len(text)-2
 		case strings.ContainsRune(in.attached, ch):
 			if (ch == 'm' || ch == 'M') && strings.ContainsAny(text, " ;({'\"") { // perl: use MODULE, as it stands
 				r.foreign(InArguments, "it is handed code of another language")
@@ -112,6 +118,22 @@ func (r *runner) interpreterOptions(in interpreter, text string) (more int, done
 		}
 	}
 	return 0, false
+}
+
+// module: what Python's -m names may itself take code.
+func (r *runner) module(attached string) {
+	words := r.words
+	if attached == "" {
+		i := slices.IndexFunc(words, func(w Word) bool { t, _ := w.Known(); return t == "timeit" || t == "pdb" })
+		if i < 0 {
+			return
+		}
+		attached, words = words[i].String(), words[i:]
+	}
+	takes := attached == "pdb" && slices.ContainsFunc(words[1:], func(w Word) bool { return strings.HasPrefix(w.Prefix(), "-c") || strings.HasPrefix(w.Prefix(), "--c") })
+	if takes || attached == "timeit" {
+		r.foreign(InArguments, "it is handed code of another language")
+	}
 }
 
 func (r *runner) isPython() bool { return strings.HasPrefix(r.name, "py") }
@@ -136,7 +158,8 @@ func (r *runner) awk() {
 			break
 		}
 		switch {
-		case strings.HasPrefix(text, "-f") || strings.HasPrefix(text, "--file") || strings.HasPrefix(text, "-i") || strings.HasPrefix(text, "-E") || strings.HasPrefix(text, "-l"):
+		case strings.HasPrefix(text, "-f") || strings.HasPrefix(text, "--file") || strings.HasPrefix(text, "-i") || strings.HasPrefix(text, "-E") || strings.HasPrefix(text, "-l") ||
+			strings.HasPrefix(text, "-W") || strings.HasPrefix(text, "--exec") || strings.HasPrefix(text, "--include") || strings.HasPrefix(text, "--load"):
 			r.foreign(InFile, "its program is in a file")
 			return
 		case text == "-v" || text == "-F":

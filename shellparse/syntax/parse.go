@@ -30,6 +30,7 @@ func Parse(text string, dialect Dialect) (*Script, error) {
 type Session struct {
 	Defined func(name string) bool // says whether a name was given another meaning: a call of one may leave another directory and other values behind
 	Numbers []string               // variables that surely hold numbers
+	Typed   bool                   // it is typed at a prompt, where not all shells know comments
 }
 
 // ParseIn is Parse in a session.
@@ -55,6 +56,11 @@ func ParseIn(text string, dialect Dialect, session Session) (*Script, error) {
 		}
 	case err != nil:
 		return nil, err
+	}
+	if session.Typed {
+		if c.uncommented(text, err); c.err != nil {
+			return nil, c.err
+		}
 	}
 	c.relyOn()
 	c.lasting()
@@ -134,6 +140,12 @@ var parsers = sync.Pool{New: func() any { return sh.NewParser() }}
 
 // parseFile reads a text by one grammar.
 func parseFile(text string, lang sh.LangVariant) (*sh.File, error) {
+	if strings.Contains(text, "#") && strings.Contains(text, "\\\n") {
+		var err error
+		if text, err = endComments(text, lang); err != nil {
+			return nil, err
+		}
+	}
 	p := parsers.Get().(*sh.Parser)
 	sh.Variant(lang)(p)
 	f, err := p.Parse(&boundedReader{rest: text + "\n", flat: len(text) < maxFrames/20}, "")

@@ -11,24 +11,77 @@ func (r *runner) env() {
 	p := g.parse(r.words[1:])
 	if s, ok := p.value("-S", "--split-string"); ok {
 		text, known := s.Known()
-		if !known {
+		split, readable := splitString(text)
+		if !known || !readable {
 			r.hidden("its code is only known at run time")
 			return
 		}
-		// env splits much as a shell does, without running anything that it would substitute.
-		var rest []Word
-		for _, f := range strings.Fields(text) {
-			rest = append(rest, Text(strings.Trim(f, `"'`)))
+		if dir, ok := p.value("-C", "--chdir"); ok {
+			r.at.dirs = moveTo([]Word{dir}, r.at.dirs)
 		}
-		rest = append(rest, r.words[min(1+p.rest, len(r.words)):]...)
-		r.words = append([]Word{r.words[0]}, rest...)
-		at := r.at
-		at.via = append(slices.Clone(at.via), "env")
-		at.outside = true
-		r.run(Command{Words: r.words}, at)
+		words := slices.Concat(r.words[:1], split, r.words[min(1+p.rest, len(r.words)):])
+		at := r.below()
+		r.runWords(words, at)
+		r.suggest(words, at)
 		return
 	}
 	r.wrapped(wrapper{grammar: g, assigns: true, chdir: []string{"-C", "--chdir"}})
+}
+
+// splitString splits what env -S is given: blanks part words, quotes and backslashes are a shell's but for the letters
+// that stand for blanks, and ${NAME} is all that it substitutes.
+func splitString(s string) (words []Word, ok bool) {
+	b := wordBuilder{}
+	quote, begun := byte(0), false
+	end := func() {
+		if begun {
+			words = append(words, b.done())
+		}
+		b, begun = wordBuilder{}, false
+	}
+	for i := 0; i < len(s); i++ {
+		ch := s[i]
+		blank := strings.IndexByte(" \t\n\v\f\r", ch) >= 0
+		switch {
+		case blank && quote == 0:
+			end()
+			continue
+		case ch == '#' && !begun:
+			return words, true
+		case (ch == '"' || ch == '\'') && (quote == 0 || quote == ch):
+			quote, begun = ch-quote, true
+			continue
+		case ch == '$' && quote != '\'':
+			name, _, closed := strings.Cut(s[i+1:], "}")
+			if !closed || !strings.HasPrefix(name, "{") {
+				return nil, false
+			}
+			b.piece(Unknown, "$"+name[1:])
+			i += len(name) + 1
+		case ch == '\\' && i+1 < len(s) && (quote != '\'' || s[i+1] == '\'' || s[i+1] == '\\'):
+			i++
+			plain := strings.IndexByte(`fnrtv#$"'\`, s[i])
+			switch {
+			case s[i] == 'c' && quote == 0:
+				end()
+				return words, true
+			case s[i] == '_' && quote == 0:
+				end()
+				continue
+			case s[i] == '_':
+				b.text.WriteByte(' ')
+			case plain < 0:
+				return nil, false
+			default:
+				b.text.WriteByte("\f\n\r\t\v#$\"'\\"[plain])
+			}
+		default:
+			b.text.WriteByte(ch)
+		}
+		begun = true
+	}
+	end()
+	return words, quote == 0
 }
 
 func (r *runner) xargs() {
@@ -94,6 +147,7 @@ func (r *runner) guessInput(text, mark string, n int) {
 }
 
 func (r *runner) find() {
+	found := r.found()
 	for i := 1; i < len(r.words); i++ {
 		text, _ := r.words[i].Known()
 		switch text {
@@ -106,16 +160,22 @@ func (r *runner) find() {
 				}
 				end++
 			}
-			words := slices.Clone(r.words[i+1 : end])
-			for j := range words {
-				if t, ok := words[j].Known(); ok && strings.Contains(t, "{}") {
-					words[j] = unknown(t)
-					words[j].Split = false
-				}
-			}
-			at := r.below()
+			at, prefix := r.below(), found
 			if strings.HasSuffix(text, "dir") {
 				at.dirs = []string{Anywhere}
+				prefix = "./" // but for some finds
+			}
+			words := slices.Clone(r.words[i+1 : end])
+			for j := range words {
+				t, ok := words[j].Known()
+				before, _, braces := strings.Cut(t, "{}")
+				if !ok || !braces {
+					continue
+				}
+				words[j] = Word{Pieces: []Piece{{Kind: Unknown, Text: t}}}
+				if before += prefix; before != "" && prefix == found {
+					words[j] = Word{Pieces: []Piece{{Text: before}, {Kind: Unknown, Text: "{}…"}}}
+				}
 			}
 			if len(words) > 0 {
 				r.runWords(words, at)
@@ -127,6 +187,28 @@ func (r *runner) find() {
 			}
 		}
 	}
+}
+
+// found is what all that find finds begins with: the directory where it begins.
+func (r *runner) found() string {
+	var from []string
+	for _, w := range r.words[1:] {
+		text, known := w.Known()
+		if !known {
+			return ""
+		}
+		if strings.HasPrefix(text, "-") || text == "(" || text == "!" {
+			break
+		}
+		from = append(from, text)
+	}
+	switch len(from) {
+	case 0:
+		return "."
+	case 1:
+		return from[0]
+	}
+	return ""
 }
 
 func isBraces(w Word) bool {
@@ -207,6 +289,8 @@ func (r *runner) multiplexer() {
 		switch text, known := w.Known(); {
 		case known && value:
 			value = false
+		case known && r.name == "tmux" && (text == "-s" || text == "-n"):
+			value = true
 		case !known:
 			r.hidden("its arguments are only known at run time")
 		default:
@@ -253,8 +337,11 @@ func (r *runner) ssh() {
 		r.hidden("its options are not understood")
 	}
 	for _, o := range p.options {
-		if o.name == "-o" {
+		switch {
+		case o.name == "-o":
 			r.sshSetting(o.value)
+		case o.name == "-F" && printedFile(o.value):
+			r.hidden("its settings are what somebody prints")
 		}
 	}
 	if n < len(r.words) { // options may follow the host
@@ -276,9 +363,11 @@ func (r *runner) sshSetting(w Word) {
 		r.hidden("its settings are only known at run time")
 		return
 	}
-	low := strings.ToLower(strings.TrimLeft(v, " \t"))
-	if strings.HasPrefix(low, "proxycommand") || strings.HasPrefix(low, "localcommand") || strings.HasPrefix(low, "knownhostscommand") {
-		r.code(Text(strings.TrimLeft(v[strings.IndexAny(v+"=", "= "):], "= ")), POSIX, r.below())
+	v = strings.TrimLeft(v, " \t\f\r\"")
+	key := v[:strings.IndexAny(v+"=", "= \t\f\r\"")]
+	switch strings.ToLower(key) {
+	case "proxycommand", "localcommand", "knownhostscommand":
+		r.code(Text(strings.TrimLeft(v[len(key):], "= \t\f\r\"")), POSIX, r.below())
 	}
 }
 
@@ -306,6 +395,7 @@ func (r *runner) sudoEdit() {
 
 // emulate is zsh's: -c takes code.
 func (r *runner) emulate() {
+	r.define(Definition{Gone: true}, r.at)
 	for i, w := range r.words {
 		if p := w.Prefix(); i > 0 && strings.HasPrefix(p, "-") && strings.HasSuffix(p, "c") && i+1 < len(r.words) {
 			at := r.below()
@@ -383,10 +473,9 @@ func (r *runner) parallel() {
 		r.self().Own = n
 		text, known := joined(r.words[n:end]).Known()
 		if known && strings.ContainsAny(text, " ;|&<>$`'\"\\") && n+1 == end { // a line for a shell
-			if err := r.codeAt(strings.ReplaceAll(text, "{}", "$1")+" "+hole, POSIX, r.below()); err != nil {
+			if err := r.codeAt(strings.ReplaceAll(text, "{}", "$1")+rest(POSIX), POSIX, r.below()); err != nil {
 				r.hidden("its code cannot be read")
 			}
-			r.fill(r.index+1, []Word{unknown("…")})
 			return
 		}
 		if known && strings.HasPrefix(text, "{") {
@@ -406,7 +495,36 @@ func (r *runner) parallel() {
 	}
 }
 
+// lineEditor: ed runs what follows a ! among its commands.
+func (r *runner) lineEditor() { r.scripted("!") }
+
+// scripted is a program that runs others when its input tells it to, by one of these marks.
+func (r *runner) scripted(marks ...string) {
+	if r.at.input.kind == inherited {
+		return
+	}
+	marked := len(r.at.input.code) == 0
+	for _, text := range r.at.input.code {
+		for _, m := range marks {
+			marked = marked || strings.Contains(text, m)
+		}
+	}
+	if marked {
+		r.hidden("its input may tell it to run commands")
+	}
+}
+
+// pager: less is told by +COMMAND what to begin with.
+func (r *runner) pager() {
+	for _, w := range r.words[1:] {
+		if p := w.Prefix(); strings.HasPrefix(p, "+") && strings.ContainsAny(p, "!|#v") {
+			r.foreign(InArguments, "it is handed commands of its own")
+		}
+	}
+}
+
 func (r *runner) gdb() {
+	r.scripted("!", "sh", "py", "pi", "gu", "so", "ma", "pip", "|", "run", "r ")
 	for i := 1; i < len(r.words); i++ {
 		t, _ := r.words[i].Known()
 		switch t {

@@ -1,6 +1,9 @@
 package syntax
 
-import "strings"
+import (
+	"regexp"
+	"strings"
+)
 
 // sed looks for what its scripts run and write: the commands e, w and W, and these flags of s.
 func (r *runner) sed() {
@@ -163,8 +166,9 @@ func (s *sedScript) substitution(c byte) bool {
 	}
 	delimiter := s.text[0]
 	s.text = s.text[1:]
-	if _, ok := s.until(delimiter); !ok {
-		return false
+	pattern, ok := s.until(delimiter)
+	if !ok || c == 's' && endsInBracket(pattern) {
+		return false // to some seds a bracket hides the delimiter
 	}
 	replacement, ok := s.until(delimiter)
 	if !ok || c == 'y' {
@@ -187,6 +191,27 @@ func (s *sedScript) substitution(c byte) bool {
 		s.text = s.text[1:]
 	}
 	return true
+}
+
+// sedClass is a class within [ ]: [:alpha:].
+var sedClass = regexp.MustCompile(`\[[:.=][^\]]*[:.=]\]`)
+
+// endsInBracket says whether a pattern breaks off within [ ].
+func endsInBracket(pattern string) bool {
+	pattern = sedClass.ReplaceAllString(pattern, "x")
+	for i := 0; i < len(pattern); i++ {
+		switch pattern[i] {
+		case '\\':
+			i++
+		case '[':
+			n := classLength(pattern[i:])
+			if n == 0 {
+				return true
+			}
+			i += n - 1
+		}
+	}
+	return false
 }
 
 func (s *sedScript) writes(file string) {

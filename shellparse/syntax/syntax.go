@@ -99,9 +99,11 @@ type Command struct {
 	// or what is typed.
 	Extra    bool
 	Input    bool   // it runs what it reads from its input, and no file
+	Fed      bool   // its input is not that of the session
 	Shell    bool   // starts a shell that reads its commands from where the command line came from
 	Function string // the function whose body it is part of
 	Plain    bool   // run by command, builtin or exec, so that no alias and no function is meant
+	Other    bool   // run by another shell, where functions and aliases of this one need not be
 	Outside  bool   // run by another program, so that functions and builtins of the shell are not meant
 }
 
@@ -181,6 +183,12 @@ func (w Word) Known() (string, bool) {
 		b.WriteString(p.Text)
 	}
 	return b.String(), true
+}
+
+// IsKnown says whether nothing of the word depends on run time.
+func (w Word) IsKnown() bool {
+	_, known := w.Known()
+	return known
 }
 
 // Prefix returns the literal text that the word, or the first of the words that it turns into, begins with.

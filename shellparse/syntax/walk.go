@@ -35,6 +35,7 @@ type place struct {
 	possible bool
 	certain  bool // what it defines holds for what follows
 	outside  bool // run by a program, not by a shell
+	other    bool // run by another shell
 	facts    *fact
 }
 
@@ -79,8 +80,13 @@ func (c *collector) codeAt(text string, dialect Dialect, at place) error {
 	if c.err != nil {
 		return c.err
 	}
+	at.other = at.other || at.outside
+	at.outside = false // it is a shell that reads code
 	if dialect == Fish {
 		return c.fish(text, at)
+	}
+	if strings.Contains(text, "$\\\n") { // which is one with what begins the next row, and to the parser is not
+		c.undecidable("a $ goes on in the next row", at)
 	}
 	var first error
 	good := false
@@ -212,7 +218,7 @@ func (w *walker) compound(cmd sh.Command, at *place) {
 		w.function(cmd, *at)
 	case *sh.TimeClause:
 		if cmd.Stmt != nil {
-			w.stmt(cmd.Stmt, at)
+			w.stmt(timed(cmd.Stmt), at)
 		}
 	case *sh.CoprocClause:
 		own := *at
@@ -235,6 +241,27 @@ func (w *walker) compound(cmd sh.Command, at *place) {
 	default:
 		w.fail(ErrUnparsable)
 	}
+}
+
+// timed takes off the -- that may stand between time and what it times: to the parser that is the program.
+func timed(s *sh.Stmt) *sh.Stmt {
+	out := *s
+	switch cmd := s.Cmd.(type) {
+	case *sh.BinaryCmd:
+		left := *cmd
+		left.X = timed(cmd.X)
+		out.Cmd = &left
+	case *sh.CallExpr:
+		if len(cmd.Assigns) > 0 || len(cmd.Args) < 2 || cmd.Args[0].Lit() != "--" {
+			return s
+		}
+		rest := *cmd
+		for rest.Args = cmd.Args[1:]; len(rest.Args) > 1 && rest.Args[0].Lit() == "!"; {
+			rest.Args = rest.Args[1:]
+		}
+		out.Cmd = &rest
+	}
+	return &out
 }
 
 // binary walks pipelines and and-or lists, which the parser nests to the left, as deep as they are long.
@@ -401,6 +428,16 @@ func (w *walker) nested(n sh.Node, at place) {
 			}
 			w.within(n.Stmts, in)
 			return false
+		case *sh.DblQuoted:
+			w.literalQuotes(n.Parts, at)
+		case *sh.ExtGlob: // the parser leaves what stands in it as text
+			if n.Pattern != nil && strings.ContainsAny(n.Pattern.Value, "$`") {
+				in := at
+				in.input, in.certain = input{}, false
+				if strings.ContainsAny(n.Pattern.Value, `"'\`) || w.codeAt(`: "`+n.Pattern.Value+`"`, w.dialect, in) != nil {
+					w.undecidable("its pattern may run code", at)
+				}
+			}
 		case *sh.Word:
 			w.zshWord(n, at)
 		case *sh.ArithmExp:
@@ -423,6 +460,42 @@ func (w *walker) nested(n sh.Node, at place) {
 	})
 }
 
+// literalQuotes judges the single quotes of a ${x-'…'} in double quotes or in a here-document. Shells take them for text
+// there, in which $(…) runs, } and " end what they end; the parser takes them for quotes.
+func (w *walker) literalQuotes(parts []sh.WordPart, at place) {
+	for _, part := range parts {
+		p, ok := part.(*sh.ParamExp)
+		if !ok {
+			continue
+		}
+		if p.NestedParam != nil {
+			w.literalQuotes([]sh.WordPart{p.NestedParam}, at)
+		}
+		var word *sh.Word
+		switch {
+		case p.Exp != nil && p.Exp.Op != sh.RemSmallPrefix && p.Exp.Op != sh.RemLargePrefix && p.Exp.Op != sh.RemSmallSuffix && p.Exp.Op != sh.RemLargeSuffix:
+			word = p.Exp.Word
+		case p.Repl != nil && w.dialect == Zsh:
+			word = p.Repl.With
+		}
+		if word == nil {
+			continue
+		}
+		w.literalQuotes(word.Parts, at)
+		for _, inner := range word.Parts {
+			q, ok := inner.(*sh.SglQuoted)
+			if !ok || !strings.ContainsAny(q.Value, "}\"$`") {
+				continue
+			}
+			in := at
+			in.input, in.certain = input{}, false
+			if strings.ContainsAny(q.Value, "}\"") || w.codeAt(`: "`+q.Value+`"`, w.dialect, in) != nil {
+				w.undecidable("where its quotes end depends on the shell", at)
+			}
+		}
+	}
+}
+
 // union joins two sets of directories; more than four are anywhere.
 func union(a, b []string) []string {
 	out := slices.Clone(a)
@@ -441,7 +514,7 @@ func union(a, b []string) []string {
 func (c *collector) add(cmd Command, at place) {
 	cmd.Via, cmd.Dirs, cmd.Function = at.via, at.dirs, at.function
 	cmd.Possible = cmd.Possible || at.possible
-	cmd.Outside = at.outside
+	cmd.Outside, cmd.Other, cmd.Fed = at.outside, at.other, at.input.kind != inherited
 	if c.words += 1 + len(cmd.Words); c.words > maxWords || len(c.script.Commands) >= maxCommands {
 		c.fail(ErrTooMany)
 	}

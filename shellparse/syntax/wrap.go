@@ -26,6 +26,9 @@ func (c *collector) run(cmd Command, at place) {
 		return // undecided, whatever follows
 	}
 	c.evaluatedWords(cmd.Words, at)
+	if file := path.Clean(name); strings.HasPrefix(file, "/proc/") && !strings.Contains(file, "/root/") && !strings.Contains(file, "/cwd/") || strings.HasPrefix(file, "/dev/fd/") {
+		c.script.Commands[i].Code = "it is a file that some process has open"
+	}
 	r := &runner{collector: c, index: i, at: at, name: path.Base(name), words: cmd.Words}
 	if unwrap := r.method(); unwrap != nil {
 		unwrap()
@@ -143,7 +146,7 @@ func (r *runner) wrapped(w wrapper) {
 		r.guess(r.words[n:])
 	}
 	for _, o := range p.options {
-		if text := o.value.Prefix(); r.name == "strace" && o.name == "-o" && strings.HasPrefix(text, "|") {
+		if text := o.value.Prefix(); r.name == "strace" && (o.name == "-o" || o.name == "--output") && text != "" && strings.IndexByte("|!", text[0]) >= 0 {
 			r.code(cut(o.value, 1), POSIX, r.below())
 		}
 	}
@@ -232,7 +235,11 @@ func (r *runner) shellDialect() Dialect {
 // shell takes apart sh, bash and their kin.
 func (r *runner) shell() {
 	r.self().Interpreter = true
-	hasCode, fromInput, i := false, false, 1
+	if r.name == "fish" {
+		r.fishShell()
+		return
+	}
+	hasCode, fromInput, checks, i := false, false, false, 1
 	for ; i < len(r.words); i++ {
 		text, known := r.words[i].Known()
 		if !known {
@@ -250,7 +257,7 @@ func (r *runner) shell() {
 			break
 		}
 		if strings.HasPrefix(text, "--") {
-			name, value, attached := strings.Cut(text, "=")
+			name, _, attached := strings.Cut(text, "=")
 			switch name {
 			case "--rcfile", "--init-file":
 				r.self().Extra = true
@@ -260,16 +267,6 @@ func (r *runner) shell() {
 				}
 			case "--login", "--interactive", "--debugger":
 				r.self().Extra = true
-			case "--command", "--init-command": // fish
-				if attached {
-					r.code(Text(value), r.shellDialect(), r.below())
-				} else if i++; i < len(r.words) {
-					r.code(r.words[i], r.shellDialect(), r.below())
-				}
-				hasCode = hasCode || name == "--command"
-				if name == "--command" {
-					return
-				}
 			}
 			continue
 		}
@@ -279,36 +276,56 @@ func (r *runner) shell() {
 		if text[0] == '-' && strings.Contains(text, "s") {
 			fromInput = true
 		}
+		checks = text[0] == '-' && (checks || strings.Contains(text, "n") && !strings.Contains(text, "i"))
 		if text[0] == '-' && strings.ContainsAny(text, "il") { // it reads the user's files first
 			r.self().Extra = true
 		}
-		last := text[len(text)-1]
-		if r.name != "fish" { // each o of a bundle takes a word: -oc errexit CODE
-			i += strings.Count(text, "o") + strings.Count(text, "O")
-		} else if last == 'o' || last == 'C' || last == 'd' {
-			i++
-			if last == 'C' && i < len(r.words) {
-				r.code(r.words[i], Fish, r.below())
-			}
-		}
+		i += strings.Count(text, "o") + strings.Count(text, "O") // each takes a word: -oc errexit CODE
 	}
 	switch {
 	case hasCode && i < len(r.words):
-		at := r.below()
-		at.outside = false
-		r.code(r.words[i], r.shellDialect(), at)
+		r.code(r.words[i], r.shellDialect(), r.below())
 		if fromInput && r.shellDialect() == POSIX { // dash goes on with its input
 			r.startShell()
 		}
 	case hasCode:
-	case i < len(r.words) && !fromInput:
-		if text, _ := r.words[i].Known(); isTerminal(text) {
-			r.startShell()
+	case checks && i < len(r.words) && !fromInput: // -n FILE: it is read and not run
+	default:
+		r.shellFile(i, fromInput)
+	}
+}
+
+// shellFile is a shell that was handed no code: it runs a file or its input.
+func (r *runner) shellFile(i int, fromInput bool) {
+	if i < len(r.words) && !fromInput {
+		if text, _ := r.words[i].Known(); !isTerminal(text) {
+			r.foreign(InFile, "its commands are in a file")
 			return
 		}
-		r.foreign(InFile, "its commands are in a file")
-	default:
-		r.startShell()
+	}
+	r.startShell()
+}
+
+var fishOptions = grammar{short: "c:C:d:D:f:hilnNo:Pp:v", long: []string{"command=", "init-command=", "debug=", "debug-output=", "debug-stack-frames=", "features=", "help",
+	"interactive", "login", "no-config", "no-execute", "print-debug-categories", "print-rusage-self", "private", "profile=", "profile-startup=", "version"}}
+
+// fishShell takes fish apart, which runs every -c and -C that it is given.
+func (r *runner) fishShell() {
+	p := fishOptions.parse(r.words[1:])
+	if !p.clear {
+		r.hidden("its options are not understood")
+	}
+	if p.has("-i", "--interactive", "-l", "--login") {
+		r.self().Extra = true
+	}
+	for _, o := range p.options {
+		switch o.name {
+		case "-c", "--command", "-C", "--init-command":
+			r.code(o.value, Fish, r.below())
+		}
+	}
+	if !p.has("-c", "--command") {
+		r.shellFile(1+p.rest, false)
 	}
 }
 

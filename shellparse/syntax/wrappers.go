@@ -13,7 +13,7 @@ var wrappers = map[string]wrapper{
 		"command-timeout=", "other-user=", "user=", "version", "validate", "no-update"}},
 		assigns: true, shell: []string{"-s", "--shell", "-i", "--login"}, noRun: []string{"-e", "--edit", "-l", "--list", "-V", "-v", "-K"}, chdir: []string{"-D", "--chdir"}},
 	"doas":  {grammar: grammar{short: "Lnsa:C:u:"}, shell: []string{"-s"}, noRun: []string{"-C"}},
-	"nohup": {}, "setsid": {grammar: grammar{short: "cfw", long: []string{"ctty", "fork", "wait"}}},
+	"nohup": {}, "cttyhack": {}, "setsid": {grammar: grammar{short: "cfw", long: []string{"ctty", "fork", "wait"}}},
 	"nice":   {grammar: grammar{short: "n:0123456789", long: []string{"adjustment="}}},
 	"ionice": {grammar: grammar{short: "c:n:p:P:u:t", long: []string{"class=", "classdata=", "pid=", "pgid=", "uid=", "ignore"}}, noRun: []string{"-p", "-P", "-u", "--pid", "--pgid", "--uid"}},
 	"time":   {grammar: grammar{short: "apvqhlf:o:V", long: []string{"append", "portability", "verbose", "quiet", "format=", "output=", "help", "version"}}},
@@ -130,6 +130,10 @@ func (r *runner) method() func() {
 		return r.gdb
 	case "sed", "gsed":
 		return r.sed
+	case "less":
+		return r.pager
+	case "ed", "red":
+		return r.lineEditor
 	case "vi", "vim", "nvim", "ex", "view", "vimdiff", "rvim":
 		return r.editor
 	case "awk", "gawk", "mawk", "nawk":
@@ -147,14 +151,35 @@ func (r *runner) method() func() {
 		return r.bind
 	case "bindkey":
 		return r.bindkey
+	case "print":
+		r.setters()
+		return r.zshPrint
+	case "zstyle":
+		r.setters()
+		return r.zstyle
+	case "zpty":
+		r.setters()
+		return r.zpty
+	case "autoload":
+		return r.autoload
+	case "foreach":
+		return r.foreach
+	case "sched":
+		return r.sched
+	case "zargs":
+		return r.zargs
+	case "zmv", "zcp", "zln":
+		return r.zmv
 	case "zle":
 		return r.zle
 	case "printf":
 		return r.printfBuiltin
-	case "print", "vared", "getln", "sysread", "sysopen", "syserror", "strftime", "zformat", "zparseopts", "zregexparse", "zstat", "stat", "zstyle", "zpty", "zselect", "zsocket", "zcurses", "ztie", "private":
+	case "vared", "getln", "sysread", "sysopen", "syserror", "strftime", "zformat", "zparseopts", "zregexparse", "zstat", "stat", "zselect", "zsocket", "zcurses", "ztie", "private":
 		return r.setters
-	case "unalias", "unset", "unfunction", "unhash", "functions":
+	case "unalias", "unset", "unfunction", "unhash", "functions", "disable":
 		return r.forget
+	case "setopt", "unsetopt", "shopt":
+		return r.options
 	case "read":
 		return r.read
 	case "getopts":
@@ -184,8 +209,13 @@ func (r *runner) method() func() {
 	case "argparse":
 		return r.argparse
 	}
-	if r.dialect == Fish && r.name == "commandline" {
+	switch {
+	case r.dialect == Fish && r.name == "commandline":
 		return r.commandline
+	case r.name == "r" && (r.dialect == Zsh || r.dialect == Mksh):
+		return r.fc
+	case strings.HasPrefix(r.name, "zf_"): // zsh's own forms of rm, ln and their kin
+		return func() { r.runWords(append([]Word{Text(r.name[3:])}, r.words[1:]...), r.below()) }
 	}
 	if r.dialect == Fish && r.name == "set" {
 		return r.fishSet
