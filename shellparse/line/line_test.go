@@ -83,6 +83,7 @@ func TestAccepted(t *testing.T) {
 		{"a full screen program", []string{on + "$ ", ">vi\r", "vi\r\n" + off + "\r\x1b[?1049h" + on, ">irm\r\x1b:x\r", "rm", off + "\x1b[?1049l" + on + "$ ", "", ">ls\r", "ls\r\n" + off}, []string{"vi", "ls"}},
 		{"nested shell", []string{on + "$ ", ">sh\r", "sh\r\n" + off + "\r# ", ">id\r", "id\r\n# "}, []string{"sh", "id"}},
 		{"history reference", []string{on + "$ ", ">echo a\r", "echo a\r\n" + off + "\ra\r\n" + on + "$ ", ">!!\r", "!!\r\n" + off + "\recho a\r\na\r\n"}, []string{"echo a", "echo a"}},
+		{"history reference that means nothing", []string{on + "$ ", ">!:9\r", "!:9\r\n" + off + "\rbash: :9: bad word specifier\r\n" + on + "$ "}, []string{"!:9"}},
 		{"cleared", []string{on + "$ ", ">l\x0cs\r", "l\x1b[H\x1b[2J$ ls\r\n" + off}, []string{"ls"}},
 	} {
 		if got := play(tracker(), tt.steps...); !slices.Equal(got, tt.want) {
