@@ -84,6 +84,8 @@ func TestAccepted(t *testing.T) {
 		{"nested shell", []string{on + "$ ", ">sh\r", "sh\r\n" + off + "\r# ", ">id\r", "id\r\n# "}, []string{"sh", "id"}},
 		{"history reference", []string{on + "$ ", ">echo a\r", "echo a\r\n" + off + "\ra\r\n" + on + "$ ", ">!!\r", "!!\r\n" + off + "\recho a\r\na\r\n"}, []string{"echo a", "echo a"}},
 		{"history reference that means nothing", []string{on + "$ ", ">!:9\r", "!:9\r\n" + off + "\rbash: :9: bad word specifier\r\n" + on + "$ "}, []string{"!:9"}},
+		{"a prompt that tells the time", []string{on + "[0] 12:01 $ ", ">read x\r", "read x\r\n" + off + "\r", ">a\r", "a\r\n" + on + "[130] 12:02 $ ", "", ">ls\r", "ls\r\n" + off}, []string{"read x", "ls"}},
+		{"a further line that looks like a reader", []string{on + "$ ", ">echo '\r", "echo '\r\n" + off + "\r" + on + "> ", ">dc\r", "dc\r\n" + off + "\r" + on + "> ", ">'\r", "'\r\n" + off}, []string{"echo '", "dc", "'"}},
 		{"cleared", []string{on + "$ ", ">l\x0cs\r", "l\x1b[H\x1b[2J$ ls\r\n" + off}, []string{"ls"}},
 	} {
 		if got := play(tracker(), tt.steps...); !slices.Equal(got, tt.want) {
