@@ -466,7 +466,12 @@ func (t *Tracker) Close() {
 	if n == 0 || !accepts || !t.edit.started || t.foreign() {
 		return
 	}
-	r := t.read(t.queue[:n-1], t.lastRow(), true)
+	var r reading
+	if t.edit.known {
+		r = t.read(t.queue[:n-1], t.lastRow(), true)
+	} else {
+		r, _ = t.behindPrompt(t.rowText(t.lastRow()), t.queue)
+	}
 	t.queue = nil
 	t.emit(r, t.announced())
 }

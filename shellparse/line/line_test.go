@@ -86,11 +86,24 @@ func TestAccepted(t *testing.T) {
 		{"history reference that means nothing", []string{on + "$ ", ">!:9\r", "!:9\r\n" + off + "\rbash: :9: bad word specifier\r\n" + on + "$ "}, []string{"!:9"}},
 		{"a prompt that tells the time", []string{on + "[0] 12:01 $ ", ">read x\r", "read x\r\n" + off + "\r", ">a\r", "a\r\n" + on + "[130] 12:02 $ ", "", ">ls\r", "ls\r\n" + off}, []string{"read x", "ls"}},
 		{"a further line that looks like a reader", []string{on + "$ ", ">echo '\r", "echo '\r\n" + off + "\r" + on + "> ", ">dc\r", "dc\r\n" + off + "\r" + on + "> ", ">'\r", "'\r\n" + off}, []string{"echo '", "dc", "'"}},
+		{"pasted with an empty line", []string{on + "$ ", ">a\r\rb\r", "a\r\n" + off + "\r", on + "$ \r\n" + off + "\r" + on + "$ b\r\n" + off}, []string{"a", "b"}},
+		{"several rows under a right prompt", []string{on + "> \r\x1b[32C12:00:00\r\x1b[2C", ">if a\r", "if a\r\n\x1b[K\x1b[2C", "", ">b\r", "b\r\n" + off}, []string{"if a\nb"}},
 		{"cleared", []string{on + "$ ", ">l\x0cs\r", "l\x1b[H\x1b[2J$ ls\r\n" + off}, []string{"ls"}},
 	} {
 		if got := play(tracker(), tt.steps...); !slices.Equal(got, tt.want) {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
+	}
+}
+
+// A recording may end before a line that was typed ahead was accepted. What stands above its prompt is no part of it.
+func TestClose(t *testing.T) {
+	tr := tracker()
+	play(tr, on+"$ ")
+	got := play(tr, ">a\r", ">b\t\r", "a\r\n"+off+"\rone\r\ntwo\r\n"+on+"$ bc")
+	tr.Close()
+	if got = append(got, play(tr)...); !slices.Equal(got, []string{"a", "bc"}) {
+		t.Errorf("%q", got)
 	}
 }
 

@@ -96,8 +96,10 @@ func (s *shells) suffix(left string) string {
 
 // split cuts a row at a known prompt: at its start, or, where no editor announces itself, behind what was echoed before it.
 func (s *shells) split(row string, modal bool) (prompt, rest string, ok bool) {
-	if s.known(row, modal) {
-		return row, "", true
+	for _, p := range s.prompts {
+		if n := alike(strings.TrimRight(p.text, " "), row); p.modal == modal && n == len(row) {
+			return row, "", true // a row's blanks at the end do not count
+		}
 	}
 	if p, ok := s.prefix(row, modal); ok {
 		return p, row[len(p):], true

@@ -1,6 +1,7 @@
 package line
 
 import (
+	"bytes"
 	"strings"
 
 	"github.com/podbastion/podbastion/shellparse/screen"
@@ -118,12 +119,15 @@ func (t *Tracker) rowText(end int) string {
 func (t *Tracker) region(from screen.Pos, end int, cut screen.Pos) string {
 	var b []byte
 	from.Line = max(from.Line, t.screen.OldestLine())
+	beside := false // a right prompt stands on the first row: it does not go on in the next one by itself
 	for l := from.Line; l <= end; l++ {
 		c, used := 0, t.screen.Used(l)
 		if l == from.Line {
 			c = from.Col
 		} else if !t.screen.Wrapped(l - 1) {
-			if b = append(b, '\n'); t.full(l - 1) {
+			if beside {
+				b, beside = append(bytes.TrimRight(b, " "), '\n'), false
+			} else if b = append(b, '\n'); t.full(l - 1) {
 				b[len(b)-1] = maybeBlank
 			}
 			c = t.indent(l, from.Col)
@@ -136,6 +140,7 @@ func (t *Tracker) region(from screen.Pos, end int, cut screen.Pos) string {
 				break
 			}
 			if l == from.Line && t.edit.right != "" && t.rightPrompt(l, c) {
+				beside = true
 				break
 			}
 			x := t.screen.Cell(screen.Pos{Line: l, Col: c})
@@ -279,12 +284,15 @@ func (t *Tracker) place(line, n int) screen.Pos {
 // rawTo reads from one place to another with the blanks at the end.
 func (t *Tracker) rawTo(from, to screen.Pos) string {
 	var b []byte
+	beside := false
 	for l := max(from.Line, t.screen.OldestLine()); l <= to.Line; l++ {
 		c, used := 0, t.screen.Used(l)
 		if l == from.Line {
 			c = from.Col
 		} else if !t.screen.Wrapped(l - 1) {
-			if !t.full(l - 1) {
+			if beside {
+				b, beside = append(bytes.TrimRight(b, " "), '\n'), false
+			} else if !t.full(l - 1) {
 				b = append(b, '\n')
 			}
 			c = t.indent(l, from.Col)
@@ -293,6 +301,9 @@ func (t *Tracker) rawTo(from, to screen.Pos) string {
 			used = to.Col
 		}
 		for ; c < used; c++ {
+			if beside = l < to.Line && l == from.Line && t.edit.right != "" && t.rightPrompt(l, c); beside {
+				break
+			}
 			b = t.screen.AppendSent(b, t.screen.Cell(screen.Pos{Line: l, Col: c}))
 		}
 	}
