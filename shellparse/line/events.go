@@ -226,8 +226,13 @@ func (t *Tracker) submit(r reading, n, line int) {
 	if len(t.limbo) == 0 {
 		t.limboAt = line
 	}
-	if len(t.limbo) < maxLimbo {
-		t.limbo = append(t.limbo, keys)
+	for len(keys) > 0 && len(t.limbo) < maxLimbo {
+		n, _ := boundary([]byte(keys)) // lines that are empty may stand before it
+		if n == 0 {
+			n = len(keys)
+		}
+		t.limbo = append(t.limbo, keys[:n])
+		keys = keys[n:]
 	}
 }
 
@@ -259,7 +264,7 @@ func (t *Tracker) reechoed(line int) {
 // each, and one more.
 func (t *Tracker) settleLimbo() {
 	cur := t.screen.Cursor()
-	prompt := left(t.screen, cur)
+	prompt := t.shells.suffix(left(t.screen, cur))
 	if t.open || t.editor || prompt == "" || len(t.limbo) == 0 || !t.shells.known(prompt, false) {
 		return
 	}

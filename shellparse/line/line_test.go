@@ -88,6 +88,7 @@ func TestAccepted(t *testing.T) {
 		{"a further line that looks like a reader", []string{on + "$ ", ">echo '\r", "echo '\r\n" + off + "\r" + on + "> ", ">dc\r", "dc\r\n" + off + "\r" + on + "> ", ">'\r", "'\r\n" + off}, []string{"echo '", "dc", "'"}},
 		{"pasted with an empty line", []string{on + "$ ", ">a\r\rb\r", "a\r\n" + off + "\r", on + "$ \r\n" + off + "\r" + on + "$ b\r\n" + off}, []string{"a", "b"}},
 		{"several rows under a right prompt", []string{on + "> \r\x1b[32C12:00:00\r\x1b[2C", ">if a\r", "if a\r\n\x1b[K\x1b[2C", "", ">b\r", "b\r\n" + off}, []string{"if a\nb"}},
+		{"pasted into a shell without an editor, with an empty line", []string{"$ ", ">a\rb\r\rc\r", "a\r\nb\r\n\r\nc\r\n$ $ $ $ ", "", ">d\r", "d\r\n"}, []string{"a", "b", "c", "d"}},
 		{"cleared", []string{on + "$ ", ">l\x0cs\r", "l\x1b[H\x1b[2J$ ls\r\n" + off}, []string{"ls"}},
 	} {
 		if got := play(tracker(), tt.steps...); !slices.Equal(got, tt.want) {
