@@ -1,6 +1,9 @@
 package line
 
-import "strings"
+import (
+	"bytes"
+	"strings"
+)
 
 // Modes that line editors switch on around their prompt.
 const (
@@ -199,6 +202,9 @@ func (t *Tracker) onLineFeed() {
 		}
 	}
 	r := t.read(t.queue[:n-1], line, false)
+	if !r.matched && !t.editor && strings.HasSuffix(r.seen, "^R") && bytes.IndexByte(t.queue[:n], 0x12) >= 0 {
+		return // the kernel shows the line again, in the next row
+	}
 	wrapping := !r.matched && t.lf.at.Col >= t.screen.Columns()
 	if wrapping || !t.edit.settled && r.sure && !r.matched && !r.part {
 		// The echo is not complete, or this is not the echo of this line; or the keys mean something else here.
@@ -268,15 +274,19 @@ func (t *Tracker) settleLimbo() {
 	if t.open || t.editor || prompt == "" || len(t.limbo) == 0 || !t.shells.known(prompt, false) {
 		return
 	}
-	n := 0
+	n, held := 0, string(t.replay(t.queue, cooked, false).shown)
 	for l := max(t.limboAt, t.screen.OldestLine()); l <= cur.Line; l++ {
 		s := t.rowText(l)
 		if l == cur.Line {
 			s = left(t.screen, cur)
 		}
-		for len(s) >= len(prompt) && s[:len(prompt)] == prompt {
-			n++
-			s = s[len(prompt):]
+		s = strings.TrimPrefix(s, held)
+		for further := "> "; ; n++ {
+			if p, ok := strings.CutPrefix(s, prompt); ok {
+				s = p
+			} else if s, ok = strings.CutPrefix(s, further); !ok {
+				break
+			}
 		}
 	}
 	took := min(n-1, len(t.limbo))

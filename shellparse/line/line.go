@@ -107,6 +107,7 @@ type Tracker struct {
 type edit struct {
 	started   bool
 	known     bool       // start is right
+	held      bool       // the kernel holds keys that it echoed before the prompt was shown
 	start     screen.Pos // where the text begins
 	prompt    string     // what stood before it on its row
 	right     string     // what stood behind it then: a right prompt
@@ -316,6 +317,11 @@ func (t *Tracker) Settle() {
 	if !t.edit.started {
 		return
 	}
+	if t.holds() {
+		t.settleLimbo()
+		t.edit.held = true
+		return
+	}
 	if t.swallowed() {
 		n, accepts := boundary(t.queue)
 		if accepts && t.edit.candidate != nil {
@@ -360,6 +366,28 @@ func (t *Tracker) Settle() {
 	}
 }
 
+// holds tells that a bare prompt stands where the cursor is and that the kernel has a part of a line for whoever shows it:
+// it echoed that part before, and gives a line to nobody until it is whole.
+func (t *Tracker) holds() bool {
+	if t.open || t.editor || t.edit.known && t.shells.known(t.edit.prompt, false) || t.edit.based || len(t.queue) == 0 || !t.swallowed() {
+		return false
+	}
+	if n, _ := boundary(t.queue); n > 0 || bytes.IndexByte(t.queue, 0x04) >= 0 {
+		return false
+	}
+	shown := string(t.replay(t.queue, cooked, false).shown)
+	if strings.TrimSpace(shown) == "" {
+		return false
+	}
+	cur := t.screen.Cursor().Line
+	for l := cur; l >= t.screen.OldestLine() && l > cur-int(t.screen.Size().Rows); l-- {
+		if t.screen.Cell(screen.Pos{Line: l}).Stamp >= t.edit.stamp && strings.HasPrefix(t.rowText(l), shown) {
+			return true
+		}
+	}
+	return false
+}
+
 // swallowed tells that a bare prompt stands where the cursor is, drawn after the newest accepting key: whatever is
 // still in the queue was read by a program.
 func (t *Tracker) swallowed() bool {
@@ -374,6 +402,9 @@ func (t *Tracker) swallowed() bool {
 	left := left(t.screen, cur)
 	if t.shells.container != "" {
 		left = afterBorder(left)
+	}
+	if !t.open {
+		left = t.shells.suffix(left)
 	}
 	first := len(t.shells.prompts) == 0 && !t.open && t.edit.candidate != nil // whatever stands there is the first prompt that is seen
 	if !t.shells.known(left, t.open) && (left == "" || left != t.edit.prompt && !first) {

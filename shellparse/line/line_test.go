@@ -89,6 +89,11 @@ func TestAccepted(t *testing.T) {
 		{"pasted with an empty line", []string{on + "$ ", ">a\r\rb\r", "a\r\n" + off + "\r", on + "$ \r\n" + off + "\r" + on + "$ b\r\n" + off}, []string{"a", "b"}},
 		{"several rows under a right prompt", []string{on + "> \r\x1b[32C12:00:00\r\x1b[2C", ">if a\r", "if a\r\n\x1b[K\x1b[2C", "", ">b\r", "b\r\n" + off}, []string{"if a\nb"}},
 		{"pasted into a shell without an editor, with an empty line", []string{"$ ", ">a\rb\r\rc\r", "a\r\nb\r\n\r\nc\r\n$ $ $ $ ", "", ">d\r", "d\r\n"}, []string{"a", "b", "c", "d"}},
+		{"erased by the kernel over two rows", []string{"$ ", ">" + strings.Repeat("a", 45) + "\x15ls\r", strings.Repeat("a", 45) + strings.Repeat("\b \b", 45) + "ls\r\n$ "}, []string{"ls"}},
+		{"a wide character erased by the kernel, a byte and a column at a time", []string{"$ ", ">a 漢字\x7f\x7f\x7fx\r", "a 漢字\b \b\b \b\b \bx\r\n$ "}, []string{"a 漢x"}},
+		{"shown again by the kernel", []string{"$ ", ">ls \x12x\r", "ls ^R\r\nls x\r\n$ "}, []string{"ls x"}},
+		{"a part held by the kernel", []string{"$ ", ">sleep 1\r", "sleep 1\r\n", ">a\rb", "a\r\nb", "out\r\n$ $ ", "", ">c\r", "c\r\n"}, []string{"sleep 1", "a", "bc"}},
+		{"a part that a program took", []string{"$ ", ">wc\r", "wc\r\n", ">b", "b", ">\x04", "", ">\x04", "0\r\n$ ", "", ">c\r", "c\r\n"}, []string{"wc", "c"}},
 		{"cleared", []string{on + "$ ", ">l\x0cs\r", "l\x1b[H\x1b[2J$ ls\r\n" + off}, []string{"ls"}},
 	} {
 		if got := play(tracker(), tt.steps...); !slices.Equal(got, tt.want) {

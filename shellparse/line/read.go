@@ -29,6 +29,7 @@ func (t *Tracker) replay(keys []byte, k kind, vi bool) *model {
 	if t.edit.based {
 		m.set(t.edit.base.text, t.edit.base.pos)
 		m.command = vi && t.edit.command
+		m.echo = []byte(encode(t.edit.base.text))
 		m.shown, m.size = t.edit.base.text[:len(t.edit.base.text):len(t.edit.base.text)], len(encode(t.edit.base.text))
 	}
 	m.run(keys)
@@ -138,7 +139,7 @@ func (t *Tracker) agree(r *reading, models []*model) bool {
 		if !t.edit.completed.allows(m.kind, t.open) {
 			continue
 		}
-		if !m.fits(r.seen) {
+		if !m.fits(r.seen) && !t.echoed(m, r.seen) {
 			r.unlikely = true
 			continue
 		}
@@ -265,6 +266,9 @@ func (t *Tracker) readUnknown(end int) (reading, int) {
 // keys up to and including an accepting one that takes, 0 when the row holds no such line.
 func (t *Tracker) behindPrompt(s string, keys []byte) (reading, int) {
 	prompt, rest, ok := t.shells.split(s, t.open)
+	for t.edit.held && ok && strings.HasPrefix(rest, prompt) {
+		rest = rest[len(prompt):] // it showed one for each line that it took
+	}
 	first, firstTook, took := reading{}, 0, 0
 	for range maxLimbo {
 		n, accepts := boundary(keys[took:])
@@ -278,6 +282,10 @@ func (t *Tracker) behindPrompt(s string, keys []byte) (reading, int) {
 		}
 		for _, g := range t.guesses() {
 			m := t.replay(one, g.kind, g.vi)
+			if g.kind == cooked && t.edit.held && ok && rest != "" && strings.HasSuffix(string(m.shown), rest) {
+				// What the kernel held is not shown again behind the prompt.
+				return reading{text: encode(m.text), seen: rest, keys: m.text, prompt: prompt, sure: true}, took
+			}
 			k := m.fitsEnd(s)
 			if !m.sure || len(m.text) == 0 || k == 0 || g.kind == cooked && ok && k > len(rest) {
 				continue
