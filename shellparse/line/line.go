@@ -88,10 +88,12 @@ type Tracker struct {
 	kills    [][]rune
 	history  []string
 	expand   expansion
-	external bool // the line was handed to an editor program
-	kernel   bool // the shell was seen to leave editing to the kernel
-	editor   bool // the shell was seen to edit lines itself
-	answered bool // something was written since the newest key
+	external bool   // the line was handed to an editor program
+	kernel   bool   // the shell was seen to leave editing to the kernel
+	editor   bool   // the shell was seen to edit lines itself
+	answered bool   // something was written since the newest key
+	right    string // the right prompt that was seen last
+	rightGap int
 	prefix   bool // the last key was a multiplexer's prefix
 	echo     echo
 	fish     bool   // fish was seen: its marks are its own
@@ -271,9 +273,11 @@ func (t *Tracker) begin() {
 	t.settleLimbo()
 	t.endEdit()
 	e := &t.edit
-	e.started, e.known, e.open = true, true, t.open
+	e.started, e.open = true, t.open
 	e.stamp = t.clock
 	e.start = t.screen.Cursor()
+	// An editor may say that it reads before it shows its prompt.
+	e.known = !(t.open && e.start.Col == 0 && t.openAt == e.start && t.shells.prompted())
 	if t.open {
 		t.openLast = t.openAt == e.start
 	}
@@ -291,6 +295,9 @@ func (t *Tracker) begin() {
 		t.echo.given = len(p)
 	}
 	t.noteRight()
+	if e.known {
+		t.right, t.rightGap = e.right, e.rightGap
+	}
 }
 
 // promptText is the prompt in what stands before the cursor on its row.

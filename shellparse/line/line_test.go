@@ -94,6 +94,9 @@ func TestAccepted(t *testing.T) {
 		{"shown again by the kernel", []string{"$ ", ">ls \x12x\r", "ls ^R\r\nls x\r\n$ "}, []string{"ls x"}},
 		{"a part held by the kernel", []string{"$ ", ">sleep 1\r", "sleep 1\r\n", ">a\rb", "a\r\nb", "out\r\n$ $ ", "", ">c\r", "c\r\n"}, []string{"sleep 1", "a", "bc"}},
 		{"a part that a program took", []string{"$ ", ">wc\r", "wc\r\n", ">b", "b", ">\x04", "", ">\x04", "0\r\n$ ", "", ">c\r", "c\r\n"}, []string{"wc", "c"}},
+		{"typed ahead, beside a right prompt", []string{"$ \x1b[33C12:00\r\x1b[2C\x1b[?1h" + on, ">a\rb c\rd\r", "a\x1b[?1l" + off + "\r\n", "$ \x1b[33C12:01\r\x1b[2C\x1b[?1h" + on + "b\bb c\x1b[?1l", off + "\r\n", "$ \x1b[33C12:01\r\x1b[2C\x1b[?1h" + on + "d\x1b[?1l", off + "\r\n"}, []string{"a", "b c", "d"}},
+		{"typed before the prompt is drawn", []string{on + "\r$ \x1b[K\r\x1b[2C", ">a\r", "a\r\n" + off + on, "", ">b", "\r$ \x1b[Kb", ">\r", "\r\n" + off}, []string{"a", "b"}},
+		{"recalled ahead, behind a prompt of two rows", []string{on + strings.Repeat("p", 45) + "$ ", ">a\r", "a\r\n" + off + "\r", ">\x1b[A\r", on + strings.Repeat("p", 45) + "$ a\r\n" + off}, []string{"a", "a"}},
 		{"cleared", []string{on + "$ ", ">l\x0cs\r", "l\x1b[H\x1b[2J$ ls\r\n" + off}, []string{"ls"}},
 	} {
 		if got := play(tracker(), tt.steps...); !slices.Equal(got, tt.want) {

@@ -42,6 +42,11 @@ func (s *shells) known(left string, modal bool) bool {
 	return false
 }
 
+// prompted tells that the shells that announce their editor were seen to show a prompt, always.
+func (s *shells) prompted() bool {
+	return s.modal && !s.fresh && !s.sets() && !reads(s.last) && !s.known("", true)
+}
+
 // alike tells how many bytes at the start of a text are the same prompt: what it counts (the time, lines, jobs, what the
 // last command returned) may have changed. It is -1 where the text does not begin with it.
 func alike(prompt, text string) int {

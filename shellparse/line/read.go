@@ -244,6 +244,9 @@ func (t *Tracker) scrolled(r *reading) bool {
 // how many keys the line takes, 0 when this row is no line.
 func (t *Tracker) readUnknown(end int) (reading, int) {
 	s := t.rowText(end)
+	if t.open {
+		s = t.besideRight(s, end)
+	}
 	if t.open && t.echo.skewed && !t.echo.broken {
 		t.onBelieved(false, func() {
 			last := t.lastRow()
@@ -254,6 +257,13 @@ func (t *Tracker) readUnknown(end int) (reading, int) {
 		})
 	}
 	r, n := t.behindPrompt(s, t.queue)
+	for l := t.firstRow(end) + 1; t.open && n == 0 && l <= end; l++ {
+		// The prompt may be so long that only its last row was seen to be one.
+		row := t.rowsText(l, end)
+		if _, _, ok := t.shells.split(row, true); ok {
+			r, n = t.behindPrompt(row, t.queue)
+		}
+	}
 	if n == 0 && t.open {
 		if n, _ = boundary(t.queue); n > 0 {
 			r = reading{text: s, seen: s}

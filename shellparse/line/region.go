@@ -105,9 +105,11 @@ func (t *Tracker) goesOn(line int) bool {
 }
 
 // rowText is the whole text of the line that the terminal wrapped, up to row end.
-func (t *Tracker) rowText(end int) string {
+func (t *Tracker) rowText(end int) string { return t.rowsText(t.firstRow(end), end) }
+
+func (t *Tracker) rowsText(first, end int) string {
 	var b []byte
-	for l := t.firstRow(end); l <= end; l++ {
+	for l := first; l <= end; l++ {
 		for c := range t.screen.Used(l) {
 			b = t.screen.AppendSent(b, t.screen.Cell(screen.Pos{Line: l, Col: c}))
 		}
@@ -199,6 +201,20 @@ func (t *Tracker) rightPrompt(line, col int) bool {
 	}
 	used := t.screen.Used(line)
 	return t.screen.Columns()-used == t.edit.rightGap && t.edit.right == shape(t.span(line, col, used))
+}
+
+// besideRight is what stands in a row beside the right prompt that was seen last.
+func (t *Tracker) besideRight(row string, line int) string {
+	used := t.screen.Used(line)
+	if t.right == "" || t.wrapped(line) || t.screen.Columns()-used != t.rightGap {
+		return row
+	}
+	for c := 1; c < used; c++ {
+		if t.screen.Cell(screen.Pos{Line: line, Col: c - 1}).Space() && shape(t.span(line, c, used)) == t.right {
+			return t.span(line, 0, c)
+		}
+	}
+	return row
 }
 
 // shape is a text with all digits made alike, so that a clock stays the same.
