@@ -141,7 +141,7 @@ func (t *Tracker) conclude(end int, read bool) {
 		return
 	}
 	t.deferred = deferral{}
-	if !read && !d.r.matched {
+	if !read && (!d.r.matched || end > d.r.row && d.editor != silent && t.edit.known && t.rowsText(d.r.row+1, end) != "") {
 		d.r = t.read(t.queue[:d.n-1], end, false)
 	}
 	t.drop(d.n)

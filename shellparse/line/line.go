@@ -442,7 +442,9 @@ func (t *Tracker) Pending() Line {
 	if n > 0 {
 		keys = t.queue[:n-1]
 	}
-	r := t.read(keys, t.lastRow(), true)
+	end := t.lastRow()
+	r := t.read(keys, end, true)
+	r.matched = r.matched && !t.more(end)
 	return t.line(r)
 }
 

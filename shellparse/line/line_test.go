@@ -57,6 +57,7 @@ func TestPending(t *testing.T) {
 		{"typed behind what was there", []string{on + "$ ", ">sleep 1\r", "sleep 1\r\n" + off + "\r", ">rm x", on + "$ # rm x"}, Line{Text: "$ # rm x", Witness: Screen, Confidence: Low, Typed: "rm x"}},
 		{"nothing typed", []string{on + "$ "}, Line{Witness: Screen, Confidence: High}},
 		{"a prompt that looks like a command", []string{on + "# rm -rf / $ ", ">ls", "ls", ""}, Line{Text: "ls", Witness: Screen, Confidence: High}},
+		{"the cursor is above the end", []string{on + "$ ", ">\x1b[A\x1b[A", "for\r\ndo\r\ndone\x1b[A\r\x1b[2C", "", ">Z", "Z", ""}, Line{Text: "for\ndoZ", Witness: Screen, Confidence: Low}},
 		{"line drawing left on", []string{"\x1b(0" + on + "$ ", ">lqk", "lqk", ""}, Line{Text: "lqk", Witness: Screen, Confidence: High}},
 	} {
 		tr := tracker()
@@ -97,6 +98,8 @@ func TestAccepted(t *testing.T) {
 		{"typed ahead, beside a right prompt", []string{"$ \x1b[33C12:00\r\x1b[2C\x1b[?1h" + on, ">a\rb c\rd\r", "a\x1b[?1l" + off + "\r\n", "$ \x1b[33C12:01\r\x1b[2C\x1b[?1h" + on + "b\bb c\x1b[?1l", off + "\r\n", "$ \x1b[33C12:01\r\x1b[2C\x1b[?1h" + on + "d\x1b[?1l", off + "\r\n"}, []string{"a", "b c", "d"}},
 		{"typed before the prompt is drawn", []string{on + "\r$ \x1b[K\r\x1b[2C", ">a\r", "a\r\n" + off + on, "", ">b", "\r$ \x1b[Kb", ">\r", "\r\n" + off}, []string{"a", "b"}},
 		{"recalled ahead, behind a prompt of two rows", []string{on + strings.Repeat("p", 45) + "$ ", ">a\r", "a\r\n" + off + "\r", ">\x1b[A\r", on + strings.Repeat("p", 45) + "$ a\r\n" + off}, []string{"a", "a"}},
+		{"recalled with line breaks, edited above the end", []string{on + "$ ", ">\x1b[A\x1b[A", "for\r\ndo\r\ndone\x1b[A\r\x1b[2C", "", ">Z", "Z", ">\r", off + "\x1b[1B\r\r\n"}, []string{"for\ndoZ\ndone"}},
+		{"no prompt, drawn anew under a list", []string{on, ">cat a", "cat a", "", ">\x1b?", "\r\na  b\r\ncat a", "", ">b\r", "b\r\n" + off}, []string{"cat ab"}},
 		{"cleared", []string{on + "$ ", ">l\x0cs\r", "l\x1b[H\x1b[2J$ ls\r\n" + off}, []string{"ls"}},
 	} {
 		if got := play(tracker(), tt.steps...); !slices.Equal(got, tt.want) {

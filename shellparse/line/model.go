@@ -288,8 +288,25 @@ func (m *model) fits(seen string) bool {
 			return true
 		}
 	}
+	if m.kind == fish && strings.Contains(seen, "\n") {
+		// It sets further rows in, and what was typed there cannot be told from that.
+		return matches(outdented(m.text), encode(outdented(decode([]byte(seen)))))
+	}
 	other := m.showsElse()
 	return other != nil && matches(other, seen)
+}
+
+// outdented is a text without the blanks at the start of further lines.
+func outdented(text []rune) []rune {
+	out := make([]rune, 0, len(text))
+	start := false
+	for _, r := range text {
+		if start = r == '\n' || start && r == ' '; start && r == ' ' {
+			continue
+		}
+		out = append(out, r)
+	}
+	return out
 }
 
 // fitsEnd is how many bytes at the end of s show the model's text.

@@ -3,6 +3,8 @@ package line
 import (
 	"slices"
 	"strings"
+
+	"github.com/podbastion/podbastion/shellparse/screen"
 )
 
 // A reading is one reconstruction of a line.
@@ -103,10 +105,18 @@ func (t *Tracker) readHere(keys []byte, end int, pending bool) reading {
 			return x
 		}
 	}
-	for l := start.Line; !pending && l < end && end-l < 64; l++ {
+	for l := start.Line; !pending && !t.edit.lost && l < end && end-l < 64; l++ {
 		// Not all that moves the cursor to a lower row is the editor.
 		x := reading{prompt: t.edit.prompt, seen: t.region(start, l, cut)}
 		if strings.TrimSpace(x.seen) != "" && t.agree(&x, models) {
+			return x
+		}
+	}
+	for l := end; t.edit.before == "" && start.Col == 0 && l > start.Line && end-l < 64; l-- {
+		// Without a prompt nothing tells that the editor has drawn the line anew, but that it is what the keys give.
+		x := reading{prompt: t.edit.prompt, seen: t.region(screen.Pos{Line: l}, end, cut), row: end}
+		if !t.wrapped(l) && strings.TrimSpace(x.seen) != "" && t.agree(&x, models) {
+			t.edit.start = screen.Pos{Line: l}
 			return x
 		}
 	}

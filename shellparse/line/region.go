@@ -98,6 +98,23 @@ func (t *Tracker) lastRow() int {
 	return l
 }
 
+// below tells that there is something under a row that was written while the line was edited.
+func (t *Tracker) below(end int) bool {
+	for l := end + 1; l < t.screen.EndLine(); l++ {
+		for c := range t.screen.Used(l) {
+			if x := t.screen.Cell(screen.Pos{Line: l, Col: c}); !x.Space() && x.Stamp >= t.edit.stamp {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// more tells that the text may go on under the row that the cursor is in, where nothing was listed there.
+func (t *Tracker) more(end int) bool {
+	return t.open && t.edit.completed.keys == 0 && t.shells.container == "" && t.below(end)
+}
+
 // goesOn tells that a row begins with something that was written while the line was edited.
 func (t *Tracker) goesOn(line int) bool {
 	c := t.screen.Cell(screen.Pos{Line: line})
@@ -315,6 +332,9 @@ func (t *Tracker) rawTo(from, to screen.Pos) string {
 		}
 		if l == to.Line {
 			used = to.Col
+			for l > from.Line && !t.screen.Wrapped(l-1) && c < used && t.screen.Cell(screen.Pos{Line: l, Col: c}).Blank() {
+				c++ // the editor set it in, and nothing was typed yet
+			}
 		}
 		for ; c < used; c++ {
 			if beside = l < to.Line && l == from.Line && t.edit.right != "" && t.rightPrompt(l, c); beside {

@@ -85,7 +85,7 @@ func (t *Tracker) resync() {
 	t.edit.shown = true
 	_, accepts := boundary(t.queue)
 	t.edit.entered = accepts
-	t.edit.based, t.edit.lost = true, false
+	t.edit.based, t.edit.lost = true, t.more(end)
 	t.edit.command = m.command
 	t.queue = t.queue[:0]
 }
