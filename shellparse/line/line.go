@@ -410,8 +410,8 @@ func (t *Tracker) swallowed() bool {
 	if t.shells.container != "" {
 		left = afterBorder(left)
 	}
-	if !t.open {
-		left = t.shells.suffix(left)
+	if p := t.shells.suffix(left); !t.open && strings.ReplaceAll(left, p, "") == "" {
+		left = p // a shell without an editor shows one for each line that it took
 	}
 	first := len(t.shells.prompts) == 0 && !t.open && t.edit.candidate != nil // whatever stands there is the first prompt that is seen
 	if !t.shells.known(left, t.open) && (left == "" || left != t.edit.prompt && !first) {

@@ -58,6 +58,7 @@ func TestPending(t *testing.T) {
 		{"nothing typed", []string{on + "$ "}, Line{Witness: Screen, Confidence: High}},
 		{"a prompt that looks like a command", []string{on + "# rm -rf / $ ", ">ls", "ls", ""}, Line{Text: "ls", Witness: Screen, Confidence: High}},
 		{"the cursor is above the end", []string{on + "$ ", ">\x1b[A\x1b[A", "for\r\ndo\r\ndone\x1b[A\r\x1b[2C", "", ">Z", "Z", ""}, Line{Text: "for\ndoZ", Witness: Screen, Confidence: Low}},
+		{"an echo that lags", []string{on + "$ ", ">fi", "fi", "", ">z", "", ">z", "z", ""}, Line{Text: "fiz", Witness: Screen, Confidence: Low, Typed: "fizz"}},
 		{"line drawing left on", []string{"\x1b(0" + on + "$ ", ">lqk", "lqk", ""}, Line{Text: "lqk", Witness: Screen, Confidence: High}},
 	} {
 		tr := tracker()
@@ -100,6 +101,7 @@ func TestAccepted(t *testing.T) {
 		{"recalled ahead, behind a prompt of two rows", []string{on + strings.Repeat("p", 45) + "$ ", ">a\r", "a\r\n" + off + "\r", ">\x1b[A\r", on + strings.Repeat("p", 45) + "$ a\r\n" + off}, []string{"a", "a"}},
 		{"recalled with line breaks, edited above the end", []string{on + "$ ", ">\x1b[A\x1b[A", "for\r\ndo\r\ndone\x1b[A\r\x1b[2C", "", ">Z", "Z", ">\r", off + "\x1b[1B\r\r\n"}, []string{"for\ndoZ\ndone"}},
 		{"no prompt, drawn anew under a list", []string{on, ">cat a", "cat a", "", ">\x1b?", "\r\na  b\r\ncat a", "", ">b\r", "b\r\n" + off}, []string{"cat ab"}},
+		{"a prompt that is typed", []string{"# ", ">a\r", "a\r\n# ", ">echo # ", "echo # ", "", ">x\r", "x\r\n"}, []string{"a", "echo # x"}},
 		{"cleared", []string{on + "$ ", ">l\x0cs\r", "l\x1b[H\x1b[2J$ ls\r\n" + off}, []string{"ls"}},
 	} {
 		if got := play(tracker(), tt.steps...); !slices.Equal(got, tt.want) {
