@@ -10,7 +10,8 @@ import (
 func (m *model) stepEmacs(keys []byte) int {
 	had := m.hasArg
 	n := m.emacsKey(keys)
-	if had && m.hasArg && !(len(keys) > 1 && keys[0] == 0x1b && digit(keys[1])) {
+	more := len(keys) > 1 && keys[0] == 0x1b && digit(keys[1])
+	if had && m.hasArg && !more {
 		m.hasArg, m.sure = false, false // a count for something that is not known to take one
 	}
 	return n

@@ -277,7 +277,8 @@ func (t *Tracker) begin() {
 	e.stamp = t.clock
 	e.start = t.screen.Cursor()
 	// An editor may say that it reads before it shows its prompt.
-	e.known = !(t.open && e.start.Col == 0 && t.openAt == e.start && t.shells.prompted())
+	early := t.open && e.start.Col == 0 && t.openAt == e.start && t.shells.prompted()
+	e.known = !early
 	if t.open {
 		t.openLast = t.openAt == e.start
 	}
