@@ -19,8 +19,12 @@ import (
 	"github.com/podbastion/podbastion/shellparse/line"
 )
 
-// quiet is how long, in seconds, neither side has sent anything when all keys are taken to have been read.
-const quiet = 0.02
+// quiet is how long, in seconds, neither side has sent anything when all keys are taken to have been read. That output
+// goes on after that tells that a busy machine had more to say: then it takes longer.
+const (
+	quiet = 0.02
+	still = 0.15
+)
 
 // maxEvent bounds one line of a recording.
 const maxEvent = 16 << 20
@@ -48,7 +52,7 @@ func Recording(in io.Reader) ([]line.Line, error) {
 		if err != nil {
 			return nil, fmt.Errorf("shellparse: line %d: %w", n, err)
 		}
-		if at-last >= quiet {
+		if at-last >= still || at-last >= quiet && kind != "o" {
 			t.Settle()
 		}
 		last = at

@@ -139,6 +139,21 @@ func TestRecordedSessions(t *testing.T) {
 	}
 }
 
+// A shell that is slow to take the next of the lines that were pasted has its prompt stand bare for a while. The lines are
+// still for it.
+func TestSlowShell(t *testing.T) {
+	const in = `{"version":2,"width":80,"height":24}
+[0.1,"o","\u001b[?2004h$ "]
+[1.0,"i","echo a\recho b\r"]
+[1.001,"o","echo a\r\n\u001b[?2004l\ra\r\n\u001b[?2004h$ "]
+[1.05,"o","echo b\r\n\u001b[?2004l\rb\r\n\u001b[?2004h$ "]
+`
+	got, err := Recording(strings.NewReader(in))
+	if err != nil || len(got) != 2 || got[1].Text != "echo b" {
+		t.Errorf("%+v %v", got, err)
+	}
+}
+
 func TestRecordingRefuses(t *testing.T) {
 	for _, in := range []string{"", "{}", `{"version":1,"width":80,"height":24}`, "{\"version\":2,\"width\":80,\"height\":24}\n[1,2]", "{\"version\":2}\nx"} {
 		if l, err := Recording(strings.NewReader(in)); err == nil {

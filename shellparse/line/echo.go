@@ -1,6 +1,10 @@
 package line
 
-import "github.com/podbastion/podbastion/shellparse/screen"
+import (
+	"fmt"
+
+	"github.com/podbastion/podbastion/shellparse/screen"
+)
 
 // echo is what an editor has written since it announced itself: its prompt and what it drew of the line. Readline reckons
 // where everything is from what it believes of its prompt, and is wrong when output without a new line stands before it,
@@ -64,13 +68,33 @@ func (t *Tracker) believed(counted bool) (*screen.Screen, screen.Pos) {
 
 // onBelieved calls f with the screen that readline believes in put in the place of the real one.
 func (t *Tracker) onBelieved(counted bool, f func()) {
-	real, start, before, wrapped, stamp := t.screen, t.edit.start, t.edit.before, t.edit.wrapped, t.edit.stamp
-	t.screen, t.edit.start = t.believed(counted)
+	s, start := t.believed(counted)
+	t.onScreen(s, start, f)
+}
+
+// onScreen calls f with another screen put in the place of the real one, on which the line begins at start.
+func (t *Tracker) onScreen(s *screen.Screen, start screen.Pos, f func()) {
+	real, at, before, wrapped, stamp := t.screen, t.edit.start, t.edit.before, t.edit.wrapped, t.edit.stamp
+	t.screen, t.edit.start = s, start
 	t.edit.before = left(t.screen, t.edit.start)
 	t.edit.wrapped = t.wrapped(t.edit.start.Line)
 	t.edit.stamp = 0
 	f()
-	t.screen, t.edit.start, t.edit.before, t.edit.wrapped, t.edit.stamp = real, start, before, wrapped, stamp
+	t.screen, t.edit.start, t.edit.before, t.edit.wrapped, t.edit.stamp = real, at, before, wrapped, stamp
+}
+
+// echoed tells that a screen shows what the kernel's echo leaves of the keys. It knows bytes and not columns, and does not
+// go back to the row above.
+func (t *Tracker) echoed(m *model, seen string) bool {
+	if m.kind != cooked || !m.again || !t.edit.known || len(m.echo) > maxEcho {
+		return false
+	}
+	s := screen.New(t.screen.Size(), screen.Options{})
+	start := screen.Pos{Col: t.edit.start.Col}
+	_, _ = fmt.Fprintf(s, "\x1b[%dG%s", start.Col+1, m.echo) // never fails
+	var text string
+	t.onScreen(s, start, func() { text = t.region(start, s.Cursor().Line, noCut) })
+	return text != "" && text == seen
 }
 
 // readBelieved reads the line from the screen that readline believes in.

@@ -8,6 +8,16 @@ import (
 
 // stepEmacs takes one key as the emacs modes of the shells do.
 func (m *model) stepEmacs(keys []byte) int {
+	had := m.hasArg
+	n := m.emacsKey(keys)
+	more := len(keys) > 1 && keys[0] == 0x1b && digit(keys[1])
+	if had && m.hasArg && !more {
+		m.hasArg, m.sure = false, false // a count for something that is not known to take one
+	}
+	return n
+}
+
+func (m *model) emacsKey(keys []byte) int {
 	if m.holes > 0 && !m.plain(keys[0]) {
 		m.opaque = true
 	}
@@ -227,12 +237,21 @@ func (m *model) transpose() {
 		return
 	}
 	m.save()
-	p := m.pos
-	if p == len(m.text) {
-		p--
+	p, n := m.pos, 1
+	if m.kind == readline {
+		n = m.count() // how far the character is taken
 	}
-	m.text[p-1], m.text[p] = m.text[p], m.text[p-1]
-	m.move(p + 1)
+	if p == len(m.text) {
+		p, n = p-1, 1
+	}
+	if n < 1 || n > len(m.text)-p {
+		m.sure = false
+		return
+	}
+	c := m.text[p-1]
+	copy(m.text[p-1:], m.text[p:p+n])
+	m.text[p-1+n] = c
+	m.move(p + n)
 }
 
 // search moves to a character, as ^] does.

@@ -1,6 +1,9 @@
 package line
 
-import "strings"
+import (
+	"bytes"
+	"strings"
+)
 
 // Modes that line editors switch on around their prompt.
 const (
@@ -138,7 +141,7 @@ func (t *Tracker) conclude(end int, read bool) {
 		return
 	}
 	t.deferred = deferral{}
-	if !read && !d.r.matched {
+	if !read && (!d.r.matched || end > d.r.row && d.editor != silent && t.edit.known && t.rowsText(d.r.row+1, end) != "") {
 		d.r = t.read(t.queue[:d.n-1], end, false)
 	}
 	t.drop(d.n)
@@ -199,6 +202,9 @@ func (t *Tracker) onLineFeed() {
 		}
 	}
 	r := t.read(t.queue[:n-1], line, false)
+	if !r.matched && !t.editor && strings.HasSuffix(r.seen, "^R") && bytes.IndexByte(t.queue[:n], 0x12) >= 0 {
+		return // the kernel shows the line again, in the next row
+	}
 	wrapping := !r.matched && t.lf.at.Col >= t.screen.Columns()
 	if wrapping || !t.edit.settled && r.sure && !r.matched && !r.part {
 		// The echo is not complete, or this is not the echo of this line; or the keys mean something else here.
@@ -226,8 +232,13 @@ func (t *Tracker) submit(r reading, n, line int) {
 	if len(t.limbo) == 0 {
 		t.limboAt = line
 	}
-	if len(t.limbo) < maxLimbo {
-		t.limbo = append(t.limbo, keys)
+	for len(keys) > 0 && len(t.limbo) < maxLimbo {
+		n, _ := boundary([]byte(keys)) // lines that are empty may stand before it
+		if n == 0 {
+			n = len(keys)
+		}
+		t.limbo = append(t.limbo, keys[:n])
+		keys = keys[n:]
 	}
 }
 
@@ -259,19 +270,23 @@ func (t *Tracker) reechoed(line int) {
 // each, and one more.
 func (t *Tracker) settleLimbo() {
 	cur := t.screen.Cursor()
-	prompt := left(t.screen, cur)
+	prompt := t.shells.suffix(left(t.screen, cur))
 	if t.open || t.editor || prompt == "" || len(t.limbo) == 0 || !t.shells.known(prompt, false) {
 		return
 	}
-	n := 0
+	n, held := 0, string(t.replay(t.queue, cooked, false).shown)
 	for l := max(t.limboAt, t.screen.OldestLine()); l <= cur.Line; l++ {
 		s := t.rowText(l)
 		if l == cur.Line {
 			s = left(t.screen, cur)
 		}
-		for len(s) >= len(prompt) && s[:len(prompt)] == prompt {
-			n++
-			s = s[len(prompt):]
+		s = strings.TrimPrefix(s, held)
+		for further := "> "; ; n++ {
+			if p, ok := strings.CutPrefix(s, prompt); ok {
+				s = p
+			} else if s, ok = strings.CutPrefix(s, further); !ok {
+				break
+			}
 		}
 	}
 	took := min(n-1, len(t.limbo))

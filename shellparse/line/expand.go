@@ -32,7 +32,7 @@ func (x *expansion) feed(t *Tracker, row int) {
 	}
 	s := t.rowText(row)
 	x.active = false
-	if len(t.lines) == 0 || !follows(s, x.parts) {
+	if len(t.lines) == 0 || refusal(s) || !follows(s, x.parts) {
 		return
 	}
 	l := &t.lines[len(t.lines)-1]
@@ -41,6 +41,19 @@ func (x *expansion) feed(t *Tracker, row int) {
 		t.history[len(t.history)-1] = s
 	}
 	t.shells.ran(s)
+}
+
+// refusal tells that a shell says, under its own name, that there is nothing that a reference means.
+func refusal(s string) bool {
+	name, _, ok := strings.Cut(s, ": ")
+	if !ok {
+		return false
+	}
+	switch strings.TrimPrefix(name, "-") {
+	case "bash", "rbash", "sh", "zsh":
+		return true
+	}
+	return false
 }
 
 // references cuts a line at its history references; nil when it has none.

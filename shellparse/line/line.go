@@ -88,10 +88,12 @@ type Tracker struct {
 	kills    [][]rune
 	history  []string
 	expand   expansion
-	external bool // the line was handed to an editor program
-	kernel   bool // the shell was seen to leave editing to the kernel
-	editor   bool // the shell was seen to edit lines itself
-	answered bool // something was written since the newest key
+	external bool   // the line was handed to an editor program
+	kernel   bool   // the shell was seen to leave editing to the kernel
+	editor   bool   // the shell was seen to edit lines itself
+	answered bool   // something was written since the newest key
+	right    string // the right prompt that was seen last
+	rightGap int
 	prefix   bool // the last key was a multiplexer's prefix
 	echo     echo
 	fish     bool   // fish was seen: its marks are its own
@@ -107,6 +109,7 @@ type Tracker struct {
 type edit struct {
 	started   bool
 	known     bool       // start is right
+	held      bool       // the kernel holds keys that it echoed before the prompt was shown
 	start     screen.Pos // where the text begins
 	prompt    string     // what stood before it on its row
 	right     string     // what stood behind it then: a right prompt
@@ -270,9 +273,12 @@ func (t *Tracker) begin() {
 	t.settleLimbo()
 	t.endEdit()
 	e := &t.edit
-	e.started, e.known, e.open = true, true, t.open
+	e.started, e.open = true, t.open
 	e.stamp = t.clock
 	e.start = t.screen.Cursor()
+	// An editor may say that it reads before it shows its prompt.
+	early := t.open && e.start.Col == 0 && t.openAt == e.start && t.shells.prompted()
+	e.known = !early
 	if t.open {
 		t.openLast = t.openAt == e.start
 	}
@@ -290,6 +296,9 @@ func (t *Tracker) begin() {
 		t.echo.given = len(p)
 	}
 	t.noteRight()
+	if e.known {
+		t.right, t.rightGap = e.right, e.rightGap
+	}
 }
 
 // promptText is the prompt in what stands before the cursor on its row.
@@ -314,6 +323,11 @@ func (t *Tracker) endEdit() {
 // Settle tells that the terminal has been quiet for long enough that all keys so far were taken.
 func (t *Tracker) Settle() {
 	if !t.edit.started {
+		return
+	}
+	if t.holds() {
+		t.settleLimbo()
+		t.edit.held = true
 		return
 	}
 	if t.swallowed() {
@@ -360,6 +374,28 @@ func (t *Tracker) Settle() {
 	}
 }
 
+// holds tells that a bare prompt stands where the cursor is and that the kernel has a part of a line for whoever shows it:
+// it echoed that part before, and gives a line to nobody until it is whole.
+func (t *Tracker) holds() bool {
+	if t.open || t.editor || t.edit.known && t.shells.known(t.edit.prompt, false) || t.edit.based || len(t.queue) == 0 || !t.swallowed() {
+		return false
+	}
+	if n, _ := boundary(t.queue); n > 0 || bytes.IndexByte(t.queue, 0x04) >= 0 {
+		return false
+	}
+	shown := string(t.replay(t.queue, cooked, false).shown)
+	if strings.TrimSpace(shown) == "" {
+		return false
+	}
+	cur := t.screen.Cursor().Line
+	for l := cur; l >= t.screen.OldestLine() && l > cur-int(t.screen.Size().Rows); l-- {
+		if t.screen.Cell(screen.Pos{Line: l}).Stamp >= t.edit.stamp && strings.HasPrefix(t.rowText(l), shown) {
+			return true
+		}
+	}
+	return false
+}
+
 // swallowed tells that a bare prompt stands where the cursor is, drawn after the newest accepting key: whatever is
 // still in the queue was read by a program.
 func (t *Tracker) swallowed() bool {
@@ -374,6 +410,9 @@ func (t *Tracker) swallowed() bool {
 	left := left(t.screen, cur)
 	if t.shells.container != "" {
 		left = afterBorder(left)
+	}
+	if p := t.shells.suffix(left); !t.open && strings.ReplaceAll(left, p, "") == "" {
+		left = p // a shell without an editor shows one for each line that it took
 	}
 	first := len(t.shells.prompts) == 0 && !t.open && t.edit.candidate != nil // whatever stands there is the first prompt that is seen
 	if !t.shells.known(left, t.open) && (left == "" || left != t.edit.prompt && !first) {
@@ -404,7 +443,9 @@ func (t *Tracker) Pending() Line {
 	if n > 0 {
 		keys = t.queue[:n-1]
 	}
-	r := t.read(keys, t.lastRow(), true)
+	end := t.lastRow()
+	r := t.read(keys, end, true)
+	r.matched = r.matched && !t.more(end)
 	return t.line(r)
 }
 
@@ -466,7 +507,12 @@ func (t *Tracker) Close() {
 	if n == 0 || !accepts || !t.edit.started || t.foreign() {
 		return
 	}
-	r := t.read(t.queue[:n-1], t.lastRow(), true)
+	var r reading
+	if t.edit.known {
+		r = t.read(t.queue[:n-1], t.lastRow(), true)
+	} else {
+		r, _ = t.behindPrompt(t.rowText(t.lastRow()), t.queue)
+	}
 	t.queue = nil
 	t.emit(r, t.announced())
 }

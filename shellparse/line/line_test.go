@@ -57,6 +57,8 @@ func TestPending(t *testing.T) {
 		{"typed behind what was there", []string{on + "$ ", ">sleep 1\r", "sleep 1\r\n" + off + "\r", ">rm x", on + "$ # rm x"}, Line{Text: "$ # rm x", Witness: Screen, Confidence: Low, Typed: "rm x"}},
 		{"nothing typed", []string{on + "$ "}, Line{Witness: Screen, Confidence: High}},
 		{"a prompt that looks like a command", []string{on + "# rm -rf / $ ", ">ls", "ls", ""}, Line{Text: "ls", Witness: Screen, Confidence: High}},
+		{"the cursor is above the end", []string{on + "$ ", ">\x1b[A\x1b[A", "for\r\ndo\r\ndone\x1b[A\r\x1b[2C", "", ">Z", "Z", ""}, Line{Text: "for\ndoZ", Witness: Screen, Confidence: Low}},
+		{"an echo that lags", []string{on + "$ ", ">fi", "fi", "", ">z", "", ">z", "z", ""}, Line{Text: "fiz", Witness: Screen, Confidence: Low, Typed: "fizz"}},
 		{"line drawing left on", []string{"\x1b(0" + on + "$ ", ">lqk", "lqk", ""}, Line{Text: "lqk", Witness: Screen, Confidence: High}},
 	} {
 		tr := tracker()
@@ -83,11 +85,39 @@ func TestAccepted(t *testing.T) {
 		{"a full screen program", []string{on + "$ ", ">vi\r", "vi\r\n" + off + "\r\x1b[?1049h" + on, ">irm\r\x1b:x\r", "rm", off + "\x1b[?1049l" + on + "$ ", "", ">ls\r", "ls\r\n" + off}, []string{"vi", "ls"}},
 		{"nested shell", []string{on + "$ ", ">sh\r", "sh\r\n" + off + "\r# ", ">id\r", "id\r\n# "}, []string{"sh", "id"}},
 		{"history reference", []string{on + "$ ", ">echo a\r", "echo a\r\n" + off + "\ra\r\n" + on + "$ ", ">!!\r", "!!\r\n" + off + "\recho a\r\na\r\n"}, []string{"echo a", "echo a"}},
+		{"history reference that means nothing", []string{on + "$ ", ">!:9\r", "!:9\r\n" + off + "\rbash: :9: bad word specifier\r\n" + on + "$ "}, []string{"!:9"}},
+		{"a prompt that tells the time", []string{on + "[0] 12:01 $ ", ">read x\r", "read x\r\n" + off + "\r", ">a\r", "a\r\n" + on + "[130] 12:02 $ ", "", ">ls\r", "ls\r\n" + off}, []string{"read x", "ls"}},
+		{"a further line that looks like a reader", []string{on + "$ ", ">echo '\r", "echo '\r\n" + off + "\r" + on + "> ", ">dc\r", "dc\r\n" + off + "\r" + on + "> ", ">'\r", "'\r\n" + off}, []string{"echo '", "dc", "'"}},
+		{"pasted with an empty line", []string{on + "$ ", ">a\r\rb\r", "a\r\n" + off + "\r", on + "$ \r\n" + off + "\r" + on + "$ b\r\n" + off}, []string{"a", "b"}},
+		{"several rows under a right prompt", []string{on + "> \r\x1b[32C12:00:00\r\x1b[2C", ">if a\r", "if a\r\n\x1b[K\x1b[2C", "", ">b\r", "b\r\n" + off}, []string{"if a\nb"}},
+		{"pasted into a shell without an editor, with an empty line", []string{"$ ", ">a\rb\r\rc\r", "a\r\nb\r\n\r\nc\r\n$ $ $ $ ", "", ">d\r", "d\r\n"}, []string{"a", "b", "c", "d"}},
+		{"erased by the kernel over two rows", []string{"$ ", ">" + strings.Repeat("a", 45) + "\x15ls\r", strings.Repeat("a", 45) + strings.Repeat("\b \b", 45) + "ls\r\n$ "}, []string{"ls"}},
+		{"a wide character erased by the kernel, a byte and a column at a time", []string{"$ ", ">a 漢字\x7f\x7f\x7fx\r", "a 漢字\b \b\b \b\b \bx\r\n$ "}, []string{"a 漢x"}},
+		{"shown again by the kernel", []string{"$ ", ">ls \x12x\r", "ls ^R\r\nls x\r\n$ "}, []string{"ls x"}},
+		{"a part held by the kernel", []string{"$ ", ">sleep 1\r", "sleep 1\r\n", ">a\rb", "a\r\nb", "out\r\n$ $ ", "", ">c\r", "c\r\n"}, []string{"sleep 1", "a", "bc"}},
+		{"a part that a program took", []string{"$ ", ">wc\r", "wc\r\n", ">b", "b", ">\x04", "", ">\x04", "0\r\n$ ", "", ">c\r", "c\r\n"}, []string{"wc", "c"}},
+		{"typed ahead, beside a right prompt", []string{"$ \x1b[33C12:00\r\x1b[2C\x1b[?1h" + on, ">a\rb c\rd\r", "a\x1b[?1l" + off + "\r\n", "$ \x1b[33C12:01\r\x1b[2C\x1b[?1h" + on + "b\bb c\x1b[?1l", off + "\r\n", "$ \x1b[33C12:01\r\x1b[2C\x1b[?1h" + on + "d\x1b[?1l", off + "\r\n"}, []string{"a", "b c", "d"}},
+		{"typed before the prompt is drawn", []string{on + "\r$ \x1b[K\r\x1b[2C", ">a\r", "a\r\n" + off + on, "", ">b", "\r$ \x1b[Kb", ">\r", "\r\n" + off}, []string{"a", "b"}},
+		{"recalled ahead, behind a prompt of two rows", []string{on + strings.Repeat("p", 45) + "$ ", ">a\r", "a\r\n" + off + "\r", ">\x1b[A\r", on + strings.Repeat("p", 45) + "$ a\r\n" + off}, []string{"a", "a"}},
+		{"recalled with line breaks, edited above the end", []string{on + "$ ", ">\x1b[A\x1b[A", "for\r\ndo\r\ndone\x1b[A\r\x1b[2C", "", ">Z", "Z", ">\r", off + "\x1b[1B\r\r\n"}, []string{"for\ndoZ\ndone"}},
+		{"no prompt, drawn anew under a list", []string{on, ">cat a", "cat a", "", ">\x1b?", "\r\na  b\r\ncat a", "", ">b\r", "b\r\n" + off}, []string{"cat ab"}},
+		{"a prompt that is typed", []string{"# ", ">a\r", "a\r\n# ", ">echo # ", "echo # ", "", ">x\r", "x\r\n"}, []string{"a", "echo # x"}},
 		{"cleared", []string{on + "$ ", ">l\x0cs\r", "l\x1b[H\x1b[2J$ ls\r\n" + off}, []string{"ls"}},
 	} {
 		if got := play(tracker(), tt.steps...); !slices.Equal(got, tt.want) {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
+	}
+}
+
+// A recording may end before a line that was typed ahead was accepted. What stands above its prompt is no part of it.
+func TestClose(t *testing.T) {
+	tr := tracker()
+	play(tr, on+"$ ")
+	got := play(tr, ">a\r", ">b\t\r", "a\r\n"+off+"\rone\r\ntwo\r\n"+on+"$ bc")
+	tr.Close()
+	if got = append(got, play(tr)...); !slices.Equal(got, []string{"a", "bc"}) {
+		t.Errorf("%q", got)
 	}
 }
 

@@ -32,6 +32,8 @@ type model struct {
 	over    bool   // overwrite mode
 	size    int    // bytes that the kernel holds of the line
 	shown   []rune // what the kernel's echo leaves on the screen, where that is not the text
+	echo    []byte // all that the kernel writes
+	again   bool   // and it writes over what it wrote, or writes it again
 	find    rune   // last vi or readline character search
 	findCmd rune
 }
@@ -286,8 +288,25 @@ func (m *model) fits(seen string) bool {
 			return true
 		}
 	}
+	if m.kind == fish && strings.Contains(seen, "\n") {
+		// It sets further rows in, and what was typed there cannot be told from that.
+		return matches(outdented(m.text), encode(outdented(decode([]byte(seen)))))
+	}
 	other := m.showsElse()
 	return other != nil && matches(other, seen)
+}
+
+// outdented is a text without the blanks at the start of further lines.
+func outdented(text []rune) []rune {
+	out := make([]rune, 0, len(text))
+	start := false
+	for _, r := range text {
+		if start = r == '\n' || start && r == ' '; start && r == ' ' {
+			continue
+		}
+		out = append(out, r)
+	}
+	return out
 }
 
 // fitsEnd is how many bytes at the end of s show the model's text.
@@ -307,22 +326,31 @@ func (m *model) stepCooked(keys []byte) int {
 	case 0x7f:
 		m.eraseByte()
 	case 0x15:
-		m.cut(0, m.pos)
-		m.shown, m.size = nil, 0
-	case 0x17:
-		for len(m.text) > 0 && !cookedWord(m.text[len(m.text)-1]) {
+		for len(m.text) > 0 {
 			m.eraseByte()
 		}
-		for len(m.text) > 0 && cookedWord(m.text[len(m.text)-1]) {
+		m.shown, m.size = nil, 0
+	case 0x17:
+		for len(m.text) > 0 && !cookedWord(m.lastByte()) {
+			m.eraseByte()
+		}
+		for len(m.text) > 0 && cookedWord(m.lastByte()) {
 			m.eraseByte()
 		}
 	case 0x16:
+		m.echo = append(m.echo, "^\b"...)
 		if len(keys) > 1 {
 			r, n := one(keys[1:])
 			m.insertCooked(r)
 			return 1 + n
 		}
-	case 0x12, 0x04, 0x11, 0x13:
+	case 0x12:
+		m.again = true
+		m.echo = append(m.echo, "^R\r\n"...)
+		for _, r := range m.text {
+			m.echoes(r)
+		}
+	case 0x04, 0x11, 0x13:
 	default:
 		r, n := one(keys)
 		m.insertCooked(r)
@@ -331,10 +359,19 @@ func (m *model) stepCooked(keys []byte) int {
 	return 1
 }
 
-func cookedWord(r rune) bool { return alnum(r) || r == '_' }
+func (m *model) lastByte() byte {
+	last := encode(m.text[len(m.text)-1:])
+	return last[len(last)-1]
+}
+
+// cookedWord is the kernel's idea of a word: letters as Latin-1 has them.
+func cookedWord(b byte) bool {
+	return alnum(rune(b)) && b < 0x80 || b == '_' || b >= 0xc0 && b != 0xd7 && b != 0xf7
+}
 
 func (m *model) insertCooked(r rune) {
 	m.shown = append(m.shown, r)
+	m.echoes(r)
 	n := len(encode([]rune{r}))
 	if m.size+n > canonicalMax {
 		return
@@ -344,9 +381,23 @@ func (m *model) insertCooked(r rune) {
 	m.insert(r)
 }
 
+// echoes adds how the kernel shows a character.
+func (m *model) echoes(r rune) {
+	if a := shownAs(r); a != "" {
+		m.echo = append(m.echo, a...)
+		return
+	}
+	m.echo = append(m.echo, encode([]rune{r})...)
+}
+
 func (m *model) eraseByte() {
 	if len(m.text) == 0 {
 		return
+	}
+	m.again = true
+	m.echo = append(m.echo, "\b \b"...)
+	if shownAs(m.text[len(m.text)-1]) != "" {
+		m.echo = append(m.echo, "\b \b"...)
 	}
 	last := encode(m.text[len(m.text)-1:])
 	m.size--

@@ -28,6 +28,8 @@ func TestModels(t *testing.T) {
 		{"kills join", readline, false, "a b c\x17\x17\x19", "a b c", true},
 		{"yank pop", readline, false, "one\x15two\x15\x19" + esc + "y", "one", true},
 		{"transpose", readline, false, "sl\x14", "ls", true},
+		{"transpose with a count", readline, false, "ab world" + esc + "b" + esc + "2\x14", "abwo rld", true},
+		{"a count that is not known", readline, false, "one two" + esc + "2\x17x", "one x", false},
 		{"transpose words", readline, false, "one two" + esc + "t", "two one", true},
 		{"case", readline, false, "one two" + esc + "b" + esc + "u", "one TWO", true},
 		{"undo", readline, false, "one\x15\x1f", "one", true},
@@ -117,5 +119,13 @@ func TestMatches(t *testing.T) {
 		if got := matches(decode([]byte(tt.text)), tt.shown); got != tt.want {
 			t.Errorf("%q shown as %q: %v", tt.text, tt.shown, got)
 		}
+	}
+}
+
+// fish sets further rows in by itself: blanks that were typed there do not show apart from that.
+func TestSetIn(t *testing.T) {
+	m := &model{kind: fish, buffer: buffer{text: decode([]byte("for i in 1\n  ls\nend"))}}
+	if !m.fits("for i in 1\nls\nend") || m.fits("for i in 1\nlsx\nend") {
+		t.Error("not as it is shown")
 	}
 }

@@ -14,6 +14,7 @@ type shells struct {
 	last      string        // the newest command line
 	container string        // the terminal multiplexer that was started
 	fresh     bool          // a shell was started and its prompt was not seen yet
+	inside    bool          // the newest line was a further line of a command: nothing of it has run if another one follows
 }
 
 // editorKind is how an editor announces that it reads: not at all, by switching modes, bracketed paste among them.
@@ -34,42 +35,76 @@ const maxPrompts = 16
 
 func (s *shells) known(left string, modal bool) bool {
 	for _, p := range s.prompts {
-		if p.text == left && p.modal == modal {
+		if p.modal == modal && alike(p.text, left) == len(left) {
 			return true
 		}
 	}
 	return false
 }
 
+// prompted tells that the shells that announce their editor were seen to show a prompt, always.
+func (s *shells) prompted() bool {
+	return s.modal && !s.fresh && !s.sets() && !reads(s.last) && !s.known("", true)
+}
+
+// alike tells how many bytes at the start of a text are the same prompt: what it counts (the time, lines, jobs, what the
+// last command returned) may have changed. It is -1 where the text does not begin with it.
+func alike(prompt, text string) int {
+	i, j := 0, 0
+	for i < len(prompt) {
+		if j == len(text) {
+			return -1
+		}
+		if digit(prompt[i]) && digit(text[j]) {
+			i, j = digits(prompt, i), digits(text, j)
+			continue
+		}
+		if prompt[i] != text[j] {
+			return -1
+		}
+		i, j = i+1, j+1
+	}
+	return j
+}
+
+func digit(b byte) bool { return b >= '0' && b <= '9' }
+
+func digits(s string, i int) int {
+	for i < len(s) && digit(s[i]) {
+		i++
+	}
+	return i
+}
+
 // prefix finds the longest known prompt at the start of a text that has more.
 func (s *shells) prefix(text string, modal bool) (string, bool) {
-	best := ""
+	best := 0
 	for _, p := range s.prompts {
-		if p.modal == modal && len(p.text) > len(best) && len(p.text) < len(text) && strings.HasPrefix(text, p.text) {
-			best = p.text
+		if n := alike(p.text, text); p.modal == modal && n > best && n < len(text) {
+			best = n
 		}
 	}
-	return best, best != ""
+	return text[:best], best > 0
 }
 
 // suffix cuts off what a program left before the prompt when it ended without a new line.
 func (s *shells) suffix(left string) string {
-	best := ""
-	for _, p := range s.prompts {
-		if !p.modal && len(p.text) > len(best) && strings.HasSuffix(left, p.text) {
-			best = p.text
+	for i := range left {
+		for _, p := range s.prompts {
+			if n := alike(p.text, left[i:]); !p.modal && n > 0 && n == len(left)-i {
+				return left[i:]
+			}
 		}
 	}
-	if best == "" {
-		return left
-	}
-	return best
+	return left
 }
 
 // split cuts a row at a known prompt: at its start, or, where no editor announces itself, behind what was echoed before it.
 func (s *shells) split(row string, modal bool) (prompt, rest string, ok bool) {
-	if s.known(row, modal) {
-		return row, "", true
+	for _, p := range s.prompts {
+		if n := alike(strings.TrimRight(p.text, " "), row); p.modal == modal && n == len(row) {
+			return row, "", true // a row's blanks at the end do not count
+		}
 	}
 	if p, ok := s.prefix(row, modal); ok {
 		return p, row[len(p):], true
@@ -77,18 +112,20 @@ func (s *shells) split(row string, modal bool) (prompt, rest string, ok bool) {
 	if modal {
 		return "", "", false
 	}
-	at := -1
-	for _, p := range s.prompts {
-		if i := strings.Index(row, p.text); !p.modal && p.text != "" && i >= 0 && (at < 0 || i < at) {
-			at, prompt, rest = i, p.text, row[i+len(p.text):]
+	for i := range row {
+		for _, p := range s.prompts {
+			if n := alike(p.text, row[i:]); !p.modal && n > 0 {
+				return row[i : i+n], row[i+n:], true
+			}
 		}
 	}
-	return prompt, rest, at >= 0
+	return "", "", false
 }
 
 func (s *shells) learn(text string, modal bool) {
 	for i, p := range s.prompts {
-		if p.text == text && p.modal == modal {
+		if p.modal == modal && alike(p.text, text) == len(text) {
+			p.text = text
 			s.prompts = append(append(s.prompts[:i:i], s.prompts[i+1:]...), p)
 			s.modal = modal
 			return
@@ -126,6 +163,9 @@ func (s *shells) isShell(prompt string, ed editorKind) bool {
 	ok := s.looksShell(prompt, ed)
 	modal := ed != silent
 	s.pasting = s.pasting || ok && ed == pasting
+	if ok {
+		s.inside = continuation(prompt)
+	}
 	if ok && !continuation(prompt) || ok && len(s.prompts) == 0 {
 		s.learn(prompt, modal)
 		s.fresh = false
@@ -138,6 +178,8 @@ func (s *shells) looksShell(prompt string, ed editorKind) bool {
 	first := len(s.prompts) == 0
 	switch {
 	case first, s.known(prompt, modal), s.fresh:
+		return true
+	case s.inside && continuation(prompt):
 		return true
 	case reads(s.last):
 		return false

@@ -3,6 +3,8 @@ package line
 import (
 	"slices"
 	"strings"
+
+	"github.com/podbastion/podbastion/shellparse/screen"
 )
 
 // A reading is one reconstruction of a line.
@@ -29,6 +31,7 @@ func (t *Tracker) replay(keys []byte, k kind, vi bool) *model {
 	if t.edit.based {
 		m.set(t.edit.base.text, t.edit.base.pos)
 		m.command = vi && t.edit.command
+		m.echo = []byte(encode(t.edit.base.text))
 		m.shown, m.size = t.edit.base.text[:len(t.edit.base.text):len(t.edit.base.text)], len(encode(t.edit.base.text))
 	}
 	m.run(keys)
@@ -102,10 +105,18 @@ func (t *Tracker) readHere(keys []byte, end int, pending bool) reading {
 			return x
 		}
 	}
-	for l := start.Line; !pending && l < end && end-l < 64; l++ {
+	for l := start.Line; !pending && !t.edit.lost && l < end && end-l < 64; l++ {
 		// Not all that moves the cursor to a lower row is the editor.
 		x := reading{prompt: t.edit.prompt, seen: t.region(start, l, cut)}
 		if strings.TrimSpace(x.seen) != "" && t.agree(&x, models) {
+			return x
+		}
+	}
+	for l := end; t.edit.before == "" && start.Col == 0 && l > start.Line && end-l < 64; l-- {
+		// Without a prompt nothing tells that the editor has drawn the line anew, but that it is what the keys give.
+		x := reading{prompt: t.edit.prompt, seen: t.region(screen.Pos{Line: l}, end, cut), row: end}
+		if !t.wrapped(l) && strings.TrimSpace(x.seen) != "" && t.agree(&x, models) {
+			t.edit.start = screen.Pos{Line: l}
 			return x
 		}
 	}
@@ -138,7 +149,7 @@ func (t *Tracker) agree(r *reading, models []*model) bool {
 		if !t.edit.completed.allows(m.kind, t.open) {
 			continue
 		}
-		if !m.fits(r.seen) {
+		if !m.fits(r.seen) && !t.echoed(m, r.seen) {
 			r.unlikely = true
 			continue
 		}
@@ -243,6 +254,9 @@ func (t *Tracker) scrolled(r *reading) bool {
 // how many keys the line takes, 0 when this row is no line.
 func (t *Tracker) readUnknown(end int) (reading, int) {
 	s := t.rowText(end)
+	if t.open {
+		s = t.besideRight(s, end)
+	}
 	if t.open && t.echo.skewed && !t.echo.broken {
 		t.onBelieved(false, func() {
 			last := t.lastRow()
@@ -253,6 +267,13 @@ func (t *Tracker) readUnknown(end int) (reading, int) {
 		})
 	}
 	r, n := t.behindPrompt(s, t.queue)
+	for l := t.firstRow(end) + 1; t.open && n == 0 && l <= end; l++ {
+		// The prompt may be so long that only its last row was seen to be one.
+		row := t.rowsText(l, end)
+		if _, _, ok := t.shells.split(row, true); ok {
+			r, n = t.behindPrompt(row, t.queue)
+		}
+	}
 	if n == 0 && t.open {
 		if n, _ = boundary(t.queue); n > 0 {
 			r = reading{text: s, seen: s}
@@ -265,6 +286,9 @@ func (t *Tracker) readUnknown(end int) (reading, int) {
 // keys up to and including an accepting one that takes, 0 when the row holds no such line.
 func (t *Tracker) behindPrompt(s string, keys []byte) (reading, int) {
 	prompt, rest, ok := t.shells.split(s, t.open)
+	for t.edit.held && ok && strings.HasPrefix(rest, prompt) {
+		rest = rest[len(prompt):] // it showed one for each line that it took
+	}
 	first, firstTook, took := reading{}, 0, 0
 	for range maxLimbo {
 		n, accepts := boundary(keys[took:])
@@ -278,6 +302,10 @@ func (t *Tracker) behindPrompt(s string, keys []byte) (reading, int) {
 		}
 		for _, g := range t.guesses() {
 			m := t.replay(one, g.kind, g.vi)
+			if g.kind == cooked && t.edit.held && ok && rest != "" && strings.HasSuffix(string(m.shown), rest) {
+				// What the kernel held is not shown again behind the prompt.
+				return reading{text: encode(m.text), seen: rest, keys: m.text, prompt: prompt, sure: true}, took
+			}
 			k := m.fitsEnd(s)
 			if !m.sure || len(m.text) == 0 || k == 0 || g.kind == cooked && ok && k > len(rest) {
 				continue

@@ -1,6 +1,7 @@
 package line
 
 import (
+	"bytes"
 	"strings"
 
 	"github.com/podbastion/podbastion/shellparse/screen"
@@ -97,6 +98,23 @@ func (t *Tracker) lastRow() int {
 	return l
 }
 
+// below tells that there is something under a row that was written while the line was edited.
+func (t *Tracker) below(end int) bool {
+	for l := end + 1; l < t.screen.EndLine(); l++ {
+		for c := range t.screen.Used(l) {
+			if x := t.screen.Cell(screen.Pos{Line: l, Col: c}); !x.Space() && x.Stamp >= t.edit.stamp {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// more tells that the text may go on under the row that the cursor is in, where nothing was listed there.
+func (t *Tracker) more(end int) bool {
+	return t.open && t.edit.completed.keys == 0 && t.shells.container == "" && t.below(end)
+}
+
 // goesOn tells that a row begins with something that was written while the line was edited.
 func (t *Tracker) goesOn(line int) bool {
 	c := t.screen.Cell(screen.Pos{Line: line})
@@ -104,9 +122,11 @@ func (t *Tracker) goesOn(line int) bool {
 }
 
 // rowText is the whole text of the line that the terminal wrapped, up to row end.
-func (t *Tracker) rowText(end int) string {
+func (t *Tracker) rowText(end int) string { return t.rowsText(t.firstRow(end), end) }
+
+func (t *Tracker) rowsText(first, end int) string {
 	var b []byte
-	for l := t.firstRow(end); l <= end; l++ {
+	for l := first; l <= end; l++ {
 		for c := range t.screen.Used(l) {
 			b = t.screen.AppendSent(b, t.screen.Cell(screen.Pos{Line: l, Col: c}))
 		}
@@ -118,12 +138,15 @@ func (t *Tracker) rowText(end int) string {
 func (t *Tracker) region(from screen.Pos, end int, cut screen.Pos) string {
 	var b []byte
 	from.Line = max(from.Line, t.screen.OldestLine())
+	beside := false // a right prompt stands on the first row: it does not go on in the next one by itself
 	for l := from.Line; l <= end; l++ {
 		c, used := 0, t.screen.Used(l)
 		if l == from.Line {
 			c = from.Col
 		} else if !t.screen.Wrapped(l - 1) {
-			if b = append(b, '\n'); t.full(l - 1) {
+			if beside {
+				b, beside = append(bytes.TrimRight(b, " "), '\n'), false
+			} else if b = append(b, '\n'); t.full(l - 1) {
 				b[len(b)-1] = maybeBlank
 			}
 			c = t.indent(l, from.Col)
@@ -136,6 +159,7 @@ func (t *Tracker) region(from screen.Pos, end int, cut screen.Pos) string {
 				break
 			}
 			if l == from.Line && t.edit.right != "" && t.rightPrompt(l, c) {
+				beside = true
 				break
 			}
 			x := t.screen.Cell(screen.Pos{Line: l, Col: c})
@@ -194,6 +218,20 @@ func (t *Tracker) rightPrompt(line, col int) bool {
 	}
 	used := t.screen.Used(line)
 	return t.screen.Columns()-used == t.edit.rightGap && t.edit.right == shape(t.span(line, col, used))
+}
+
+// besideRight is what stands in a row beside the right prompt that was seen last.
+func (t *Tracker) besideRight(row string, line int) string {
+	used := t.screen.Used(line)
+	if t.right == "" || t.wrapped(line) || t.screen.Columns()-used != t.rightGap {
+		return row
+	}
+	for c := 1; c < used; c++ {
+		if t.screen.Cell(screen.Pos{Line: line, Col: c - 1}).Space() && shape(t.span(line, c, used)) == t.right {
+			return t.span(line, 0, c)
+		}
+	}
+	return row
 }
 
 // shape is a text with all digits made alike, so that a clock stays the same.
@@ -279,20 +317,29 @@ func (t *Tracker) place(line, n int) screen.Pos {
 // rawTo reads from one place to another with the blanks at the end.
 func (t *Tracker) rawTo(from, to screen.Pos) string {
 	var b []byte
+	beside := false
 	for l := max(from.Line, t.screen.OldestLine()); l <= to.Line; l++ {
 		c, used := 0, t.screen.Used(l)
 		if l == from.Line {
 			c = from.Col
 		} else if !t.screen.Wrapped(l - 1) {
-			if !t.full(l - 1) {
+			if beside {
+				b, beside = append(bytes.TrimRight(b, " "), '\n'), false
+			} else if !t.full(l - 1) {
 				b = append(b, '\n')
 			}
 			c = t.indent(l, from.Col)
 		}
 		if l == to.Line {
 			used = to.Col
+			for l > from.Line && !t.screen.Wrapped(l-1) && c < used && t.screen.Cell(screen.Pos{Line: l, Col: c}).Blank() {
+				c++ // the editor set it in, and nothing was typed yet
+			}
 		}
 		for ; c < used; c++ {
+			if beside = l < to.Line && l == from.Line && t.edit.right != "" && t.rightPrompt(l, c); beside {
+				break
+			}
 			b = t.screen.AppendSent(b, t.screen.Cell(screen.Pos{Line: l, Col: c}))
 		}
 	}

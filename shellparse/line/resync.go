@@ -64,6 +64,9 @@ func (t *Tracker) resync() {
 	if r.blind || t.edit.disturbed || r.matched && r.sure || halfKey(t.queue) {
 		return
 	}
+	if shown := strings.TrimSpace(r.seen); r.sure && !r.matched && shown != "" && strings.HasPrefix(encode(r.keys), shown) {
+		return // the echo lags behind
+	}
 	if r.spoilt && !r.sure {
 		t.edit.lost = true
 		t.queue = t.queue[:0]
@@ -85,7 +88,7 @@ func (t *Tracker) resync() {
 	t.edit.shown = true
 	_, accepts := boundary(t.queue)
 	t.edit.entered = accepts
-	t.edit.based, t.edit.lost = true, false
+	t.edit.based, t.edit.lost = true, t.more(end)
 	t.edit.command = m.command
 	t.queue = t.queue[:0]
 }
