@@ -333,6 +333,7 @@ var evasions = []evasion{
 	{name: "fish: functions from elsewhere", line: `set -p fish_function_path $PWD`, dialect: syntax.Fish, hidden: true},
 	{name: "fish: EDITOR", line: `set -x EDITOR 'touch F'; funced x`, dialect: syntax.Fish},
 	{name: "zsh: an alias for an argument", line: `alias -g N=-exec`, dialect: syntax.Zsh, hidden: true},
+	{name: "zsh: an alias for a number", line: `alias -g N=2`, dialect: syntax.Zsh, hidden: true},
 	{name: "zsh: an alias for a pipe", line: `alias -g T='| xargs'`, dialect: syntax.Zsh, hidden: true},
 	{name: "zsh: an alias for an end", line: `alias -g E='; touch'`, dialect: syntax.Zsh},
 	{name: "zsh: a name that an option makes a pattern", line: `/bin/touc^x F`, dialect: syntax.Zsh, hidden: true},

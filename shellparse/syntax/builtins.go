@@ -96,13 +96,16 @@ func (r *runner) alias() {
 			continue
 		}
 		if anywhere {
-			if strings.IndexByte("|<>&;", strings.TrimLeft(value, " 12")[0]) < 0 {
-				r.hidden("it may stand for an argument of any command")
-			} else {
+			if strings.IndexAny(strings.TrimLeft(value, " 12"), "|<>&;") == 0 {
 				value = ": " + value
+			} else {
+				r.hidden("it may stand for an argument of any command")
 			}
+			r.code(Text(value+rest(r.dialect)), r.dialect, at) // what follows it in a line is not seen there
+			continue
 		}
-		r.code(Text(value+rest(r.dialect)), r.dialect, at)
+		r.code(Text(value+" "+hole), r.dialect, at)
+		r.fill(r.index+1, unknown("…"))
 	}
 }
 

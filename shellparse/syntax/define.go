@@ -50,7 +50,26 @@ func (c *collector) parameters(words []Word) {
 	}
 }
 
-// rest is the source of words that are not known: what follows an alias when it is defined.
+// hole stands for what follows an alias while it is defined. It is a word like any other: each call is judged with its
+// own words, among which one may be code.
+const hole = "\ue900"
+
+// fill puts a word in the place of the holes of the commands from index n on.
+func (c *collector) fill(n int, word Word) {
+	for i := n; i < len(c.script.Commands); i++ {
+		cmd := &c.script.Commands[i]
+		last := len(cmd.Words) - 1
+		if last < 0 {
+			continue
+		}
+		if t, ok := cmd.Words[last].Known(); ok && t == hole {
+			cmd.Words = append(cmd.Words[:last:last], word)
+			cmd.Source = ""
+		}
+	}
+}
+
+// rest is the source of words that are not known.
 func rest(dialect Dialect) string {
 	if dialect == Zsh {
 		return " ${=unknown_}" // which is split there
