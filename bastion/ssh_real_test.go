@@ -44,14 +44,9 @@ func realCluster(t *testing.T) *cluster {
 	var pods []*target.Pod
 	for _, image := range []string{"bash", "ash", "static"} {
 		uid := "uid-" + image + suffix
-		args := []string{"-H", host, "run", "-d", "--init=false", "--label", "io.kubernetes.pod.namespace=front", "--label", "io.kubernetes.pod.name=" + image + "-" + suffix,
-			"--label", "io.kubernetes.pod.uid=" + uid, "--label", "io.kubernetes.container.name=app", "--label", "io.kubernetes.docker.type=container",
-			"podbastion/" + image + ":test"}
-		out, err := exec.Command("docker", args...).CombinedOutput()
-		if err != nil {
-			t.Fatalf("docker run: %v: %s", err, out)
-		}
-		id := strings.TrimSpace(string(out))
+		id := runtimetest.CLI(t, "run", "-d", "--init=false", "--label", "io.kubernetes.pod.namespace=front", "--label", "io.kubernetes.pod.name="+image+"-"+suffix,
+			"--label", "io.kubernetes.pod.uid="+uid, "--label", "io.kubernetes.container.name=app", "--label", "io.kubernetes.docker.type=container",
+			"podbastion/"+image+":test")
 		c.containers[image] = id
 		t.Cleanup(func() { _ = exec.Command("docker", "-H", host, "rm", "-f", id).Run() })
 		p := podOf(target.Target{Cluster: agenttest.Cluster, Namespace: "front", Pod: image + "-" + suffix, UID: target.UID(uid), Container: "app",

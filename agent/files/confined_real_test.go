@@ -25,11 +25,7 @@ import (
 // docker runs the docker command and returns what it prints.
 func docker(t *testing.T, args ...string) string {
 	t.Helper()
-	out, err := exec.Command("docker", append([]string{"-H", runtimetest.Docker(t)}, args...)...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("docker %q: %v: %s", args, err, out)
-	}
-	return strings.TrimSpace(string(out))
+	return runtimetest.CLI(t, args...)
 }
 
 // container starts one of an image, with more arguments for docker run.

@@ -46,11 +46,7 @@ func onEngine(t *testing.T, host string) *engine {
 
 func (e *engine) docker(t *testing.T, args ...string) string {
 	t.Helper()
-	out, err := osexec.Command("docker", append([]string{"-H", e.host}, args...)...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("docker %v: %v: %s", args, err, out)
-	}
-	return strings.TrimSpace(string(out))
+	return runtimetest.CLI(t, args...)
 }
 
 // pod starts a container as the kubelet would label it, and returns how to start something in it.

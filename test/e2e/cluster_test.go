@@ -100,9 +100,12 @@ func (c *cluster) alone(t testing.TB) {
 }
 
 func (c *cluster) engine(args ...string) (string, error) {
-	out, err := exec.Command("docker", append([]string{"-H", c.docker}, args...)...).CombinedOutput()
+	var said strings.Builder
+	cmd := exec.Command("docker", append([]string{"-H", c.docker}, args...)...)
+	cmd.Stderr = &said // apart: docker run may complain while it tells the id
+	out, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("docker %s: %w: %s", strings.Join(args, " "), err, out)
+		return "", fmt.Errorf("docker %s: %w: %s", strings.Join(args, " "), err, said.String())
 	}
 	return strings.TrimSpace(string(out)), nil
 }

@@ -137,11 +137,7 @@ func (e *events) find(t testing.TB, what string, fits func(audit.Event) bool) au
 
 func (w *world) docker(t testing.TB, args ...string) string {
 	t.Helper()
-	out, err := exec.Command("docker", append([]string{"-H", w.host}, args...)...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("docker %q: %v: %s", args, err, out)
-	}
-	return strings.TrimSpace(string(out))
+	return runtimetest.CLI(t, args...)
 }
 
 // pod starts a pod's container of an image, with more arguments for docker run.

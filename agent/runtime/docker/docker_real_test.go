@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"os/exec"
-	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -19,14 +18,10 @@ import (
 // runContainer starts a pod's container as the kubelet would label it.
 func runContainer(t *testing.T, host, image, pod, uid string) string {
 	t.Helper()
-	out, err := exec.Command("docker", "-H", host, "run", "-d", "--init=false", "--network", "none",
+	id := runtimetest.CLI(t, "run", "-d", "--init=false", "--network", "none",
 		"--label", "io.kubernetes.pod.namespace=conformance", "--label", "io.kubernetes.pod.name="+pod,
 		"--label", "io.kubernetes.pod.uid="+uid, "--label", "io.kubernetes.container.name=app",
-		"--label", "io.kubernetes.docker.type=container", image).CombinedOutput()
-	if err != nil {
-		t.Fatalf("docker run: %v: %s", err, out)
-	}
-	id := strings.TrimSpace(string(out))
+		"--label", "io.kubernetes.docker.type=container", image)
 	t.Cleanup(func() { _ = exec.Command("docker", "-H", host, "rm", "-f", id).Run() })
 	return id
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -332,4 +333,18 @@ func Docker(t testing.TB) string {
 		t.Fatal("no Docker Engine to test with: run `make test`, or `eval \"$(test/real/real.sh up)\"` first")
 	}
 	return host
+}
+
+// CLI runs the docker command against the tests' engine and returns what it prints. What it says besides is none of that:
+// `docker run -d` may complain while it tells the id.
+func CLI(t testing.TB, args ...string) string {
+	t.Helper()
+	var said strings.Builder
+	cmd := exec.Command("docker", append([]string{"-H", Docker(t)}, args...)...) // #nosec G204 -- a test's own
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("docker %q: %v: %s", args, err, said.String())
+	}
+	return strings.TrimSpace(string(out))
 }
