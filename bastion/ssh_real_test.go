@@ -44,7 +44,7 @@ func realCluster(t *testing.T) *cluster {
 	var pods []*target.Pod
 	for _, image := range []string{"bash", "ash", "static"} {
 		uid := "uid-" + image + suffix
-		id := runtimetest.CLI(t, "run", "-d", "--init=false", "--label", "io.kubernetes.pod.namespace=front", "--label", "io.kubernetes.pod.name="+image+"-"+suffix,
+		id := runtimetest.CLI(t, host, "run", "-d", "--init=false", "--label", "io.kubernetes.pod.namespace=front", "--label", "io.kubernetes.pod.name="+image+"-"+suffix,
 			"--label", "io.kubernetes.pod.uid="+uid, "--label", "io.kubernetes.container.name=app", "--label", "io.kubernetes.docker.type=container",
 			"podbastion/"+image+":test")
 		c.containers[image] = id

@@ -25,7 +25,7 @@ import (
 // docker runs the docker command and returns what it prints.
 func docker(t *testing.T, args ...string) string {
 	t.Helper()
-	return runtimetest.CLI(t, args...)
+	return runtimetest.CLI(t, runtimetest.Docker(t), args...)
 }
 
 // container starts one of an image, with more arguments for docker run.

@@ -46,7 +46,7 @@ func onEngine(t *testing.T, host string) *engine {
 
 func (e *engine) docker(t *testing.T, args ...string) string {
 	t.Helper()
-	return runtimetest.CLI(t, args...)
+	return runtimetest.CLI(t, e.host, args...)
 }
 
 // pod starts a container as the kubelet would label it, and returns how to start something in it.

@@ -137,7 +137,7 @@ func (e *events) find(t testing.TB, what string, fits func(audit.Event) bool) au
 
 func (w *world) docker(t testing.TB, args ...string) string {
 	t.Helper()
-	return runtimetest.CLI(t, args...)
+	return runtimetest.CLI(t, w.host, args...)
 }
 
 // pod starts a pod's container of an image, with more arguments for docker run.

@@ -18,7 +18,7 @@ import (
 // runContainer starts a pod's container as the kubelet would label it.
 func runContainer(t *testing.T, host, image, pod, uid string) string {
 	t.Helper()
-	id := runtimetest.CLI(t, "run", "-d", "--init=false", "--network", "none",
+	id := runtimetest.CLI(t, host, "run", "-d", "--init=false", "--network", "none",
 		"--label", "io.kubernetes.pod.namespace=conformance", "--label", "io.kubernetes.pod.name="+pod,
 		"--label", "io.kubernetes.pod.uid="+uid, "--label", "io.kubernetes.container.name=app",
 		"--label", "io.kubernetes.docker.type=container", image)

@@ -335,12 +335,12 @@ func Docker(t testing.TB) string {
 	return host
 }
 
-// CLI runs the docker command against the tests' engine and returns what it prints. What it says besides is none of that:
+// CLI runs the docker command against an engine and returns what it prints. What it says besides is none of that:
 // `docker run -d` may complain while it tells the id.
-func CLI(t testing.TB, args ...string) string {
+func CLI(t testing.TB, host string, args ...string) string {
 	t.Helper()
 	var said strings.Builder
-	cmd := exec.Command("docker", append([]string{"-H", Docker(t)}, args...)...) // #nosec G204 -- a test's own
+	cmd := exec.Command("docker", append([]string{"-H", host}, args...)...) // #nosec G204 -- a test's own
 	cmd.Stderr = &said
 	out, err := cmd.Output()
 	if err != nil {
