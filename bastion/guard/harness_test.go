@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -62,8 +63,9 @@ type setup struct {
 	judge  *Judge
 	record func(c Command) error
 	env    []string
-	places bool // the client's terminal says where its cursor is
-	moves  int  // how often the node cannot tell which keys are bound
+	places bool                   // the client's terminal says where its cursor is
+	moves  int                    // how often the node cannot tell which keys are bound
+	loses  func(keys []byte) bool // tells which keys never reach the shell
 }
 
 // denyTouch refuses every line with the word touch: each test's forbidden program leaves a file.
@@ -140,7 +142,7 @@ func newWorld(t testing.TB, s setup) *world {
 	}
 	w.tty = closable(t, terminal)
 	w.pid = cmd.Process.Pid
-	o.Target = w.tty
+	o.Target = &road{to: w.tty, loses: s.loses}
 	if s.node {
 		o.Terminal = &node{tty: w.tty, pid: w.pid, moves: s.moves}
 	}
@@ -340,6 +342,19 @@ func (w *world) lines() []string {
 		out = append(out, string(e.Action)+" "+e.Before+e.Line)
 	}
 	return out
+}
+
+// road is the way of the keys to the shell, on which some are lost.
+type road struct {
+	to    io.Writer
+	loses func(keys []byte) bool
+}
+
+func (r *road) Write(p []byte) (int, error) {
+	if r.loses != nil && r.loses(p) {
+		return len(p), nil
+	}
+	return r.to.Write(p)
 }
 
 // node tells the terminal's state from this machine's /proc, by the agent's own means.

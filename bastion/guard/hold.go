@@ -12,6 +12,7 @@ const (
 	answerTime  = 5 * time.Second         // the gate's answer
 	pasteTime   = 30 * time.Millisecond   // the gate's word within a paste, whose line ends the shell may take as text
 	startTime   = 3 * time.Second         // a gate that was never heard
+	lostTime    = time.Second             // a reply that fish does not act on
 	stateTime   = 2 * time.Second         // the node's answer
 	rawTime     = time.Second             // a program that takes keys one by one and is not seen to wait for them
 	ownTime     = 3 * time.Second         // the prompt of a shell whose gate tells every line

@@ -173,11 +173,11 @@ func (g *Guard) told(ctx context.Context, r gate.Report) error {
 			return err
 		}
 		g.started(g.last.Line)
-		return g.letRun(mark, r, known.verdict, g.last)
+		return g.letRun(ctx, mark, r, known.verdict, g.last)
 	}
 	contradicted := shown.Confidence == line.High && strings.TrimSpace(shown.Text) != ""
 	if strings.TrimSpace(r.Text+r.Expanded) == "" && c.Before == "" && !contradicted && !r.Truncated {
-		return g.letRun(mark, r, Verdict{}, c) // an empty line is no command
+		return g.letRun(ctx, mark, r, Verdict{}, c) // an empty line is no command
 	}
 	if c.Directory = at; !solicited {
 		c.Directory = g.directory(ctx)
@@ -199,7 +199,7 @@ func (g *Guard) told(ctx context.Context, r gate.Report) error {
 	}
 	return g.conclude(ctx, decision{
 		command: c, mark: mark,
-		run: func(v Verdict) error { return g.letRun(mark, r, v, c) },
+		run: func(v Verdict) error { return g.letRun(ctx, mark, r, v, c) },
 		stay: func() error {
 			_, err := g.sendUnless(mark, g.o.Gate.Reply(r.Count, false), false)
 			return err
@@ -268,7 +268,7 @@ func (g *Guard) directory(ctx context.Context) string {
 }
 
 // letRun answers that a told line runs.
-func (g *Guard) letRun(mark int, r gate.Report, v Verdict, c Command) error {
+func (g *Guard) letRun(ctx context.Context, mark int, r gate.Report, v Verdict, c Command) error {
 	g.mu.Lock()
 	h := &g.hook
 	h.state, h.more, h.continues, h.empty = running, v.Incomplete, "", c.Line == "" && !c.Unseen
@@ -279,9 +279,34 @@ func (g *Guard) letRun(mark int, r gate.Report, v Verdict, c Command) error {
 	if r.Function == "edit" {
 		h.state, h.editing = atPrompt, true // what was edited is told next
 	}
+	ends := g.ends
 	g.mu.Unlock()
-	_, err := g.sendUnless(mark, g.o.Gate.Reply(r.Count, true), false)
+	reply := g.o.Gate.Reply(r.Count, true)
+	sent, err := g.sendUnless(mark, reply, false)
+	if g.o.Gate.Shell() == gate.Fish && sent && err == nil && !v.Incomplete {
+		return g.runs(ctx, mark, ends, reply)
+	}
 	return err
+}
+
+// runs waits until fish is seen to run a line, which ends its row. Its hook does not wait for the reply as the others do:
+// a reply is a key, and on a busy machine one was lost behind an interrupt. Where fish waits for keys at its prompt all
+// the same it is pressed again, and runs the line that was told or nothing.
+func (g *Guard) runs(ctx context.Context, mark, ends int, reply []byte) error {
+	begun := func() bool { return g.ends != ends || g.hook.state != running || g.interrupts != mark }
+	for began := time.Now(); time.Since(began) < answerTime && !g.await(ctx, lostTime, begun) && ctx.Err() == nil && !g.closed(); {
+		st, known := g.state(ctx)
+		if !known || !st.Own || st.Canonical {
+			return nil
+		}
+		if !st.Reading || st.Unread > 0 {
+			continue // it is at work on it
+		}
+		if _, err := g.sendUnless(mark, reply, false); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // plausible tells whether a line that the gate told can be the shell's: it is not while a program has the terminal.

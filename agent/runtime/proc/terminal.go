@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -69,7 +70,13 @@ type sight struct {
 	moves   bool // how keys are taken has changed meanwhile
 }
 
-const maxLooks = 4
+// How often a terminal is looked at whose foreground moves. A shell that runs one short program after the other moves it
+// a few times; so each look but the first few waits twice as long as the one before, 31 ms in all.
+const (
+	maxLooks  = 8
+	soonLooks = 3
+	lookPause = time.Millisecond
+)
 
 var errMoves = errors.New("proc: the terminal's foreground does not stay")
 
@@ -77,7 +84,12 @@ var errMoves = errors.New("proc: the terminal's foreground does not stay")
 // the foreground, how keys are taken and whether they are waited for are read one after the other: where one of the first
 // two has changed meanwhile they do not belong together.
 func look(f *os.File, root int, of Stat) (*sight, error) {
-	for range maxLooks {
+	pause := lookPause
+	for n := range maxLooks {
+		if n >= soonLooks {
+			time.Sleep(pause)
+			pause *= 2
+		}
 		s, err := glance(f, root, of.TPGID)
 		now, gone := ReadStat(of.PID)
 		if err != nil || gone != nil || now.TPGID == of.TPGID && !s.moves {

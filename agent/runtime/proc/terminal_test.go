@@ -69,6 +69,45 @@ func TestLookIsOfOneMoment(t *testing.T) {
 	}
 }
 
+// A shell that starts one short program after the other changes how keys are taken for a few milliseconds. That is no
+// error: what it comes to is told.
+func TestLookWaitsForAShellToSettle(t *testing.T) {
+	id := started(t, "", func(s Terminal) bool { return s.Reading }, "/bin/cat")
+	f, err := openTerminal(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for range 100 {
+		began, moving := time.Now(), make(chan struct{})
+		go func() {
+			defer close(moving)
+			for time.Since(began) < 4*time.Millisecond {
+				flipEcho(t, f)
+			}
+		}()
+		_, err := ReadTerminal(id)
+		<-moving
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func flipEcho(t *testing.T, f *os.File) {
+	err := control(f, func(fd int) error {
+		settings, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+		if err != nil {
+			return err
+		}
+		settings.Lflag ^= unix.ECHO
+		return unix.IoctlSetTermios(fd, unix.TCSETS, settings)
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 // A line editor takes the terminal and then waits for keys: it is never told as one that waits for the kernel's lines.
 func TestWaitsInItsOwnMode(t *testing.T) {
 	told, tell, err := os.Pipe()

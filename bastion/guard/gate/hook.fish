@@ -25,7 +25,7 @@ function __podbastion_line
     __podbastion_tell "l;$__podbastion_count;accept" "$__podbastion_told"
 end
 
-# The bastion's key: runs the line that was told, if it is still that one.
+# The bastion's key: runs the line that was told, if it is still that one. It may come twice.
 function __podbastion_run
     set -l now (commandline | string collect)
     if test "$now" = "$__podbastion_told"
