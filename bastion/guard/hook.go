@@ -115,7 +115,8 @@ func (g *Guard) push(r gate.Report) {
 func (g *Guard) report(ctx context.Context, r gate.Report) error {
 	switch r.Kind {
 	case gate.Ready:
-		return g.tell(g.o.Gate.Go())
+		defer g.unhold()
+		return g.insist(ctx, g.hold(), g.o.Gate.Go(), func() bool { return len(g.reports) > 0 || g.hook.state == absent })
 	case gate.Prompt:
 		g.o.Finished(g.last, r.Status)
 		return nil
@@ -282,31 +283,32 @@ func (g *Guard) letRun(ctx context.Context, mark int, r gate.Report, v Verdict, 
 	ends := g.ends
 	g.mu.Unlock()
 	reply := g.o.Gate.Reply(r.Count, true)
-	sent, err := g.sendUnless(mark, reply, false)
-	if g.o.Gate.Shell() == gate.Fish && sent && err == nil && !v.Incomplete {
-		return g.runs(ctx, mark, ends, reply)
+	if g.o.Gate.Shell() != gate.Fish || v.Incomplete {
+		_, err := g.sendUnless(mark, reply, false)
+		return err
 	}
-	return err
+	return g.insist(ctx, mark, reply, func() bool { return g.ends != ends || g.hook.state != running })
 }
 
-// runs waits until fish is seen to run a line, which ends its row. Its hook does not wait for the reply as the others do:
-// a reply is a key, and on a busy machine one was lost behind an interrupt. Where fish waits for keys at its prompt all
-// the same it is pressed again, and runs the line that was told or nothing.
-func (g *Guard) runs(ctx context.Context, mark, ends int, reply []byte) error {
-	begun := func() bool { return g.ends != ends || g.hook.state != running || g.interrupts != mark }
-	for began := time.Now(); time.Since(began) < answerTime && !g.await(ctx, lostTime, begun) && ctx.Err() == nil && !g.closed(); {
-		st, known := g.state(ctx)
-		if !known || !st.Own || st.Canonical {
-			return nil
-		}
-		if !st.Reading || st.Unread > 0 {
-			continue // it is at work on it
-		}
-		if _, err := g.sendUnless(mark, reply, false); err != nil {
+// insist sends fish a key of its hook and waits until it is seen to act on it; done is called with mu locked. Unlike the
+// others' its hook does not read the terminal, and on a busy machine a key was lost behind an interrupt. Where fish waits
+// for keys at its prompt all the same it is pressed again.
+func (g *Guard) insist(ctx context.Context, mark int, key []byte, done func() bool) error {
+	for began := time.Now(); ; {
+		if sent, err := g.sendUnless(mark, key, false); !sent || err != nil {
 			return err
 		}
+		for lost := false; !lost; {
+			if g.await(ctx, lostTime, func() bool { return done() || g.interrupts != mark }) || ctx.Err() != nil || g.closed() || time.Since(began) > answerTime {
+				return ctx.Err()
+			}
+			st, known := g.state(ctx)
+			if !known || !st.Own || st.Canonical {
+				return ctx.Err()
+			}
+			lost = st.Reading && st.Unread == 0 // else it is at work on it
+		}
 	}
-	return nil
 }
 
 // plausible tells whether a line that the gate told can be the shell's: it is not while a program has the terminal.
