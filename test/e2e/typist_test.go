@@ -261,10 +261,7 @@ func (t *typist) hidden() act {
 	if strings.HasPrefix(ask, "sh") {
 		shown = "Secret:"
 	} else if t.r.IntN(3) == 0 {
-		ask, shown = map[string]string{"bash": "read -s -p Sec''ret: p", "zsh": "read -s 'p?Sec''''ret:'", "fish": "read -s -P Sec''ret: p"}[t.shell], "Sec.*ret:"
-		if t.shell != "zsh" {
-			shown = "Secret:"
-		}
+		ask, shown = map[string]string{"bash": "read -s -p Sec''ret: p", "zsh": "read -s 'p?Sec''''ret:'", "fish": "read -s -P Sec''ret: p"}[t.shell], "Secret:"
 	}
 	a := act{kind: "hidden", steps: []typing{{keys: ask + enter}, {keys: t.secret + enter, shown: shown}}}
 	if shown == "assword" {
