@@ -383,14 +383,18 @@ func (d *desk) still(while, limit time.Duration) {
 	}
 }
 
-var prompted = regexp.MustCompile(`[#$%>❯] $`)
+var (
+	prompted = regexp.MustCompile(`[#$%>❯] $`)
+	asking   = regexp.MustCompile(`(Secret|[Pp]assword.*|asked): ?$`)
+)
 
 // prompt waits until the cursor stands behind a prompt. What was recalled may be a program that asks: it is interrupted.
 func (d *desk) prompt() error {
-	patience := time.Now().Add(30 * time.Second)
-	for began := time.Now(); time.Since(began) < 2*time.Minute; {
-		if d.quiet(); time.Now().After(patience) {
-			patience = time.Now().Add(30 * time.Second)
+	began := time.Now()
+	waited := began // since the last interrupt
+	for asks := false; time.Since(began) < 2*time.Minute; {
+		if d.quiet(); time.Since(waited) > 30*time.Second || asks && time.Since(waited) > 3*time.Second {
+			waited = time.Now()
 			if _, err := d.tty.WriteString("\x03"); err != nil {
 				return err
 			}
@@ -405,6 +409,7 @@ func (d *desk) prompt() error {
 		if prompted.Match(row) {
 			return nil
 		}
+		asks = asking.Match(row)
 		select {
 		case <-d.done:
 			return fmt.Errorf("the session ended")
