@@ -99,7 +99,7 @@ type Exit struct {
 type Process interface {
 	// ID is the process on this node, none if it ended before that was known.
 	ID() proc.ID
-	// Stdin's Close is a half-close: output goes on.
+	// Stdin's Close is a half-close: output goes on. A terminal's input has no end, and there it does nothing.
 	Stdin() io.WriteCloser
 	Stdout() io.Reader
 	// Stderr is nil when there is a terminal.

@@ -65,6 +65,7 @@ func (r *Runtime) Exec(ctx context.Context, c runtime.Container, s runtime.Spec)
 	}
 	p.source.R = &firstRead{r: hijacked.Reader, spoke: p.spoke}
 	if s.TTY {
+		p.stdin = endless{p.stdin} // the engine drops what a terminal's program prints after the end of its input
 		go p.pump(out)
 	} else {
 		p.stderr = errOut
@@ -381,3 +382,8 @@ func (h *halfCloser) Close() error {
 	h.once.Do(func() { err = h.write() })
 	return err
 }
+
+// endless is input that a program never sees the end of.
+type endless struct{ io.Writer }
+
+func (endless) Close() error { return nil }

@@ -39,6 +39,7 @@ func Run(t *testing.T, s Subject) {
 	t.Run("streams apart", func(t *testing.T) { streams(ctx, t, s.Runtime, c) })
 	t.Run("signals", func(t *testing.T) { signals(ctx, t, s.Runtime, c) })
 	t.Run("terminal size", func(t *testing.T) { sizes(ctx, t, s.Runtime, c) })
+	t.Run("a terminal outlives its input", func(t *testing.T) { endOfInput(ctx, t, s.Runtime, c) })
 	t.Run("bulk both ways", func(t *testing.T) { bulk(ctx, t, s.Runtime, c) })
 	t.Run("missing program", func(t *testing.T) { missing(ctx, t, s.Runtime, c) })
 	t.Run("the whole tree ends", func(t *testing.T) { tree(ctx, t, s.Runtime, c) })
@@ -179,6 +180,18 @@ func sizes(ctx context.Context, t *testing.T, r runtime.Runtime, c runtime.Conta
 	go rd.drain()
 	if exit, err := p.Wait(ctx); err != nil || exit.Code != 5 {
 		t.Errorf("%+v %v", exit, err)
+	}
+}
+
+// endOfInput is ssh -tt … </dev/null: whoever has no more to type still gets everything, late or at once.
+func endOfInput(ctx context.Context, t *testing.T, r runtime.Runtime, c runtime.Container) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for _, pause := range []string{"0", "0.3"} {
+		p, _ := start(ctx, t, r, c, true, noSize, "/bin/sh", "-c", "sleep "+pause+"; echo one; sleep "+pause+"; echo two; exit 4")
+		if got := collect(ctx, t, p, nil); got.out != "one\r\ntwo\r\n" || got.exit.Code != 4 {
+			t.Errorf("sleeping %s: got %+v", pause, got)
+		}
 	}
 }
 
