@@ -9,9 +9,11 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types"
@@ -38,6 +40,11 @@ func (r *Runtime) Exec(ctx context.Context, c runtime.Container, s runtime.Spec)
 	if err != nil {
 		return nil, err
 	}
+	// The engine is told in JSON, which would put other characters in the place of such bytes.
+	if slices.ContainsFunc(s.Argv, notText) {
+		return nil, &runtime.StartError{Program: s.Argv[0], Code: 126, Err: runtime.ErrNotText}
+	}
+	s.Env = slices.DeleteFunc(slices.Clone(s.Env), notText)
 	opts := container.ExecOptions{
 		User: s.User, Tty: s.TTY, AttachStdin: true, AttachStdout: true, AttachStderr: !s.TTY,
 		Env: append(append([]string{}, s.Env...), proc.Marker+"="+s.Session), Cmd: s.Argv,
@@ -80,6 +87,8 @@ func (r *Runtime) Exec(ctx context.Context, c runtime.Container, s runtime.Spec)
 	}
 	return p, nil
 }
+
+func notText(s string) bool { return !utf8.ValidString(s) }
 
 // attachError tells a program that cannot be started from an engine that cannot be asked.
 func attachError(program string, err error) error {
