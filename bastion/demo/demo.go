@@ -115,7 +115,7 @@ func (d *Demo) pods() error {
 			return err
 		}
 		d.runtime = r
-		d.feeder = func(s *store.Store) bastion.Feeder { return &engineFeeder{r, s} }
+		d.feeder = func(s *store.Store) bastion.Feeder { return &engineFeeder{r, s, d.log} }
 		return nil
 	}
 	pods, err := pretendPods(d.path("pods"))
