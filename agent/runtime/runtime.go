@@ -99,7 +99,7 @@ type Exit struct {
 type Process interface {
 	// ID is the process on this node, none if it ended before that was known.
 	ID() proc.ID
-	// Stdin's Close is a half-close: output goes on.
+	// Stdin's Close is a half-close: output goes on. A terminal's input has no end, and there it does nothing.
 	Stdin() io.WriteCloser
 	Stdout() io.Reader
 	// Stderr is nil when there is a terminal.
@@ -130,6 +130,9 @@ type Runtime interface {
 // ErrGone means that the container ended.
 var ErrGone = errors.New("runtime: the container is gone")
 
+// ErrNotText means that a runtime cannot hand over arguments that are not UTF-8. It starts nothing rather than something else.
+var ErrNotText = errors.New("runtime: arguments that are not UTF-8")
+
 // StartError tells that the program could not be started in the container.
 type StartError struct {
 	Program string
@@ -139,7 +142,10 @@ type StartError struct {
 
 func (e *StartError) Error() string {
 	what := "cannot be executed"
-	if e.Code == 127 {
+	switch {
+	case errors.Is(e.Err, ErrNotText):
+		what = "its arguments are not UTF-8, and the container's engine takes no others"
+	case e.Code == 127:
 		what = "no such program in the container"
 	}
 	return fmt.Sprintf("%s: %s", e.Program, what)

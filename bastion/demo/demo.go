@@ -14,7 +14,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -98,8 +97,8 @@ func New(o Options) (_ *Demo, err error) {
 		return nil, err
 	}
 	if d.bastion, err = bastion.New(c, bastion.Parts{Log: d.log, Pods: func(s *store.Store) (bastion.Feeder, error) { return d.feeder(s), nil }}); err != nil {
-		if taken := (*net.OpError)(nil); errors.As(err, &taken) && errors.Is(err, syscall.EADDRINUSE) {
-			return nil, fmt.Errorf("demo: %w; another address: --ssh-addr", taken)
+		if no := (*net.OpError)(nil); errors.As(err, &no) && no.Op == "listen" {
+			return nil, fmt.Errorf("demo: %w; another address: --ssh-addr", no)
 		}
 		return nil, err
 	}
@@ -116,7 +115,7 @@ func (d *Demo) pods() error {
 			return err
 		}
 		d.runtime = r
-		d.feeder = func(s *store.Store) bastion.Feeder { return &engineFeeder{r, s} }
+		d.feeder = func(s *store.Store) bastion.Feeder { return &engineFeeder{r, s, d.log} }
 		return nil
 	}
 	pods, err := pretendPods(d.path("pods"))

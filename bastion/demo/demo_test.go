@@ -193,7 +193,10 @@ func TestTakenAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	if _, err := demo.New(demo.Options{Dir: t.TempDir(), SSHAddr: ln.Addr().String(), Out: io.Discard, Log: io.Discard}); err == nil || !strings.Contains(err.Error(), "another address: --ssh-addr") {
-		t.Errorf("an address that is taken: %v", err)
+	for _, addr := range []string{ln.Addr().String(), "127.0.0.1", "127.0.0.1:99999", "192.0.2.1:2222"} {
+		_, err := demo.New(demo.Options{Dir: t.TempDir(), SSHAddr: addr, Out: io.Discard, Log: io.Discard})
+		if err == nil || !strings.Contains(err.Error(), "another address: --ssh-addr") {
+			t.Errorf("an address that is taken or none: %v", err)
+		}
 	}
 }

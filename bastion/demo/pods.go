@@ -2,12 +2,15 @@ package demo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/sirupsen/logrus"
 
 	"github.com/podbastion/podbastion/agent/runtime"
 	"github.com/podbastion/podbastion/agent/runtime/docker"
@@ -82,6 +85,7 @@ const lookEvery = 250 * time.Millisecond
 type engineFeeder struct {
 	engine *docker.Runtime
 	index  *store.Store
+	log    logrus.FieldLogger
 }
 
 // Run implements bastion.Feeder.
@@ -94,7 +98,10 @@ func (f *engineFeeder) Run(ctx context.Context) error {
 		list := f.engine.List()
 		if now := describe(list); now != last {
 			last = now
-			if err := f.index.ReplaceCluster(cluster, enginePods(list, seen)); err != nil {
+			switch err := f.index.ReplaceCluster(cluster, enginePods(list, seen)); {
+			case errors.Is(err, store.ErrName): // anybody may label a container: the others are there all the same
+				f.log.Warn(err)
+			case err != nil:
 				return err
 			}
 		}

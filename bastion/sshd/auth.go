@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	glider "github.com/gliderlabs/ssh"
 	"github.com/sirupsen/logrus"
 	"golang.org/x/crypto/ssh"
 
@@ -50,6 +51,7 @@ func principalOf(c *ssh.ServerConn) *auth.Principal {
 type authenticator struct {
 	server *Server
 	conn   *conn
+	ctx    glider.Context // the connection's
 }
 
 func (a *authenticator) install(c *ssh.ServerConfig) {
@@ -186,7 +188,7 @@ func (a *authenticator) accept(m ssh.ConnMetadata, p *auth.Principal) error {
 	a.server.o.Log.WithFields(logrus.Fields{
 		"account": string(p.Account), "source": a.conn.source.String(), "method": e.Method, "fingerprint": p.Fingerprint,
 	}).Info("login")
-	a.conn.login()
+	a.conn.login(a.ctx)
 	return nil
 }
 

@@ -195,23 +195,30 @@ type conn struct {
 	closed   sync.Once
 	heard    atomic.Int64 // when the last byte came, in nanoseconds
 	alive    sync.Once    // starts the keepalive
-	inUse    atomic.Bool  // the first request has come
+	inUse    atomic.Bool  // keepalives have taken over
 	channels atomic.Int32
 	first    atomic.Bool // a session was opened already
 	noMore   atomic.Bool // the client promised to open no more sessions
 	notes    notes
 }
 
-// login counts the connection as logged in, and gives it the time to open its first channel.
-func (c *conn) login() {
+// login counts the connection as logged in, and gives it the time to hear of that. A client may ask for nothing for as long
+// as it likes (ssh -N -L, until the forward is used), so that soon keepalives take over.
+func (c *conn) login(ctx glider.Context) {
 	c.gate.mu.Lock()
 	c.loginAt = time.Now()
 	c.gate.settled(c)
 	c.gate.mu.Unlock()
-	_ = c.Conn.SetDeadline(time.Now().Add(c.gate.limits.LoginGrace))
+	grace := c.gate.limits.LoginGrace
+	_ = c.Conn.SetDeadline(time.Now().Add(grace))
+	time.AfterFunc(min(grace/2, c.gate.limits.KeepaliveInterval), func() {
+		if ctx.Value(glider.ContextKeyConn) != nil { // else the deadline stands
+			c.used(ctx)
+		}
+	})
 }
 
-// used lifts the deadline: from the first request on, keepalives tell whether the client is there.
+// used lifts the deadline: from now on, keepalives tell whether the client is there.
 func (c *conn) used(ctx glider.Context) {
 	c.alive.Do(func() {
 		c.inUse.Store(true)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -176,6 +177,48 @@ func TestKeepalive(t *testing.T) {
 	if ok, _, err := c.SendRequest("keepalive@openssh.com", true, nil); err != nil || !ok {
 		t.Errorf("our own question: %v %v", ok, err)
 	}
+}
+
+// A client that asks for nothing (ssh -N -L, until the forward is used) stays while it answers, and goes when it does not.
+func TestAsksForNothing(t *testing.T) {
+	key, line := newKey(t)
+	b := start(t, aliceWith(line)+rolesHead, func(o *sshd.Options, _ *session.Options) {
+		o.Limits.LoginGrace, o.Limits.KeepaliveInterval, o.Limits.KeepaliveMisses = time.Second, 200*time.Millisecond, 4
+	})
+	waits := b.login(t, "alice+web-0", ssh.PublicKeys(key))
+	raw, err := net.Dial("tcp", b.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	freezes := &freezing{Conn: raw}
+	gone, _, _, err := ssh.NewClientConn(freezes, b.addr, &ssh.ClientConfig{
+		User: "alice+web-0", Auth: []ssh.AuthMethod{ssh.PublicKeys(key)}, HostKeyCallback: ssh.FixedHostKey(b.hostKey)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	freezes.now.Store(true)
+	_ = raw.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if err := gone.Wait(); err == nil || strings.Contains(err.Error(), "timeout") {
+		t.Errorf("a client that answers nothing: %v", err)
+	}
+	time.Sleep(1500 * time.Millisecond) // in all more than the grace
+	if out, _, exit := run(t, waits, "echo in", ""); out != "in\n" || exit != 0 {
+		t.Errorf("after a while: %q %d", out, exit)
+	}
+}
+
+// freezing is a connection whose writes are lost from now on.
+type freezing struct {
+	net.Conn
+	now atomic.Bool
+}
+
+func (f *freezing) Write(p []byte) (int, error) {
+	if f.now.Load() {
+		return len(p), nil
+	}
+	return f.Conn.Write(p)
 }
 
 func TestGarbage(t *testing.T) {

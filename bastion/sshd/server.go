@@ -166,7 +166,7 @@ func (s *Server) config(ctx glider.Context) *ssh.ServerConfig {
 	if s.o.Banner != "" {
 		c.BannerCallback = func(ssh.ConnMetadata) string { return s.o.Banner }
 	}
-	a := &authenticator{server: s, conn: conn}
+	a := &authenticator{server: s, conn: conn, ctx: ctx}
 	a.install(c)
 	return c
 }

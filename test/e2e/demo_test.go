@@ -17,7 +17,13 @@ import (
 
 // `bastion demo --docker`, with an engine's labelled containers as its pods.
 func TestDemoDocker(t *testing.T) {
-	sharedWorld(t) // its pods
+	w := sharedWorld(t) // its pods
+	odd, err := w.engine("run", "-d", "--label", "io.kubernetes.pod.namespace=infra", "--label", "io.kubernetes.pod.name=My_\x1b[31mPod",
+		"--label", "io.kubernetes.container.name=app", "podbastion/static:test") // a name that no address can have harms no other
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = w.engine("rm", "-f", odd) }()
 	dir, addr := t.TempDir(), freePort(t)
 	d, err := startDaemon(filepath.Join(dir, "log"), binary(t, "bastion"), "demo", "--docker", "--docker-host", need(t, "PODBASTION_DOCKER"), "--dir", dir, "--ssh-addr", addr)
 	if err != nil {

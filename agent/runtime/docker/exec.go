@@ -9,9 +9,11 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types"
@@ -38,6 +40,11 @@ func (r *Runtime) Exec(ctx context.Context, c runtime.Container, s runtime.Spec)
 	if err != nil {
 		return nil, err
 	}
+	// The engine is told in JSON, which would put other characters in the place of such bytes.
+	if slices.ContainsFunc(s.Argv, notText) {
+		return nil, &runtime.StartError{Program: s.Argv[0], Code: 126, Err: runtime.ErrNotText}
+	}
+	s.Env = slices.DeleteFunc(slices.Clone(s.Env), notText)
 	opts := container.ExecOptions{
 		User: s.User, Tty: s.TTY, AttachStdin: true, AttachStdout: true, AttachStderr: !s.TTY,
 		Env: append(append([]string{}, s.Env...), proc.Marker+"="+s.Session), Cmd: s.Argv,
@@ -65,6 +72,7 @@ func (r *Runtime) Exec(ctx context.Context, c runtime.Container, s runtime.Spec)
 	}
 	p.source.R = &firstRead{r: hijacked.Reader, spoke: p.spoke}
 	if s.TTY {
+		p.stdin = endless{p.stdin} // the engine drops what a terminal's program prints after the end of its input
 		go p.pump(out)
 	} else {
 		p.stderr = errOut
@@ -79,6 +87,8 @@ func (r *Runtime) Exec(ctx context.Context, c runtime.Container, s runtime.Spec)
 	}
 	return p, nil
 }
+
+func notText(s string) bool { return !utf8.ValidString(s) }
 
 // attachError tells a program that cannot be started from an engine that cannot be asked.
 func attachError(program string, err error) error {
@@ -381,3 +391,8 @@ func (h *halfCloser) Close() error {
 	h.once.Do(func() { err = h.write() })
 	return err
 }
+
+// endless is input that a program never sees the end of.
+type endless struct{ io.Writer }
+
+func (endless) Close() error { return nil }

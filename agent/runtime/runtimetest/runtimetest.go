@@ -39,8 +39,10 @@ func Run(t *testing.T, s Subject) {
 	t.Run("streams apart", func(t *testing.T) { streams(ctx, t, s.Runtime, c) })
 	t.Run("signals", func(t *testing.T) { signals(ctx, t, s.Runtime, c) })
 	t.Run("terminal size", func(t *testing.T) { sizes(ctx, t, s.Runtime, c) })
+	t.Run("a terminal outlives its input", func(t *testing.T) { endOfInput(ctx, t, s.Runtime, c) })
 	t.Run("bulk both ways", func(t *testing.T) { bulk(ctx, t, s.Runtime, c) })
 	t.Run("missing program", func(t *testing.T) { missing(ctx, t, s.Runtime, c) })
+	t.Run("bytes that are no text", func(t *testing.T) { notText(ctx, t, s.Runtime, c) })
 	t.Run("the whole tree ends", func(t *testing.T) { tree(ctx, t, s.Runtime, c) })
 	t.Run("there is time to put away", func(t *testing.T) { putAway(ctx, t, s.Runtime, c) })
 	t.Run("a child keeps the terminal", func(t *testing.T) { heldTerminal(ctx, t, s.Runtime, c) })
@@ -182,6 +184,18 @@ func sizes(ctx context.Context, t *testing.T, r runtime.Runtime, c runtime.Conta
 	}
 }
 
+// endOfInput is ssh -tt … </dev/null: whoever has no more to type still gets everything, late or at once.
+func endOfInput(ctx context.Context, t *testing.T, r runtime.Runtime, c runtime.Container) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for _, pause := range []string{"0", "0.3"} {
+		p, _ := start(ctx, t, r, c, true, noSize, "/bin/sh", "-c", "sleep "+pause+"; echo one; sleep "+pause+"; echo two; exit 4")
+		if got := collect(ctx, t, p, nil); got.out != "one\r\ntwo\r\n" || got.exit.Code != 4 {
+			t.Errorf("sleeping %s: got %+v", pause, got)
+		}
+	}
+}
+
 func bulk(ctx context.Context, t *testing.T, r runtime.Runtime, c runtime.Container) {
 	data := make([]byte, 32<<20)
 	if _, err := rand.Read(data); err != nil {
@@ -207,6 +221,34 @@ func missing(ctx context.Context, t *testing.T, r runtime.Runtime, c runtime.Con
 		if start.Code != code {
 			t.Errorf("%s: code %d, want %d (%v)", argv, start.Code, code, start.Err)
 		}
+	}
+}
+
+// notText: a program gets the bytes that were meant for it, or is not started; a variable is so or is not there.
+func notText(ctx context.Context, t *testing.T, r runtime.Runtime, c runtime.Container) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	const want = "caf\xe9"
+	spec := runtime.Spec{Session: rand.Text(), Argv: []string{"/bin/sh", "-c", `printf %s "$1"`, "sh", want}}
+	var start *runtime.StartError
+	switch p, err := r.Exec(ctx, c, spec); {
+	case errors.As(err, &start):
+		if start.Code != 126 || !strings.Contains(start.Error(), "UTF-8") {
+			t.Errorf("an argument: %+v", start)
+		}
+	case err != nil:
+		t.Fatal(err)
+	default:
+		if got := collect(ctx, t, p, nil); got.out != want {
+			t.Errorf("an argument: got %+v", got)
+		}
+	}
+	p, err := r.Exec(ctx, c, runtime.Spec{Session: rand.Text(), Env: []string{"LC_X=" + want}, Argv: []string{"/bin/sh", "-c", `printf %s "${LC_X-none}"`}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := collect(ctx, t, p, nil); got.out != want && got.out != "none" {
+		t.Errorf("a variable: got %+v", got)
 	}
 }
 
