@@ -105,7 +105,9 @@ func played(t *testing.T, in []byte, front, turns bool, chunk int) (answers []by
 
 // FuzzSame: whatever a client says, it gets the answers that it would get without a Front, unless a promise fails.
 func FuzzSame(f *testing.F) {
-	session := func(packets ...[]byte) []byte { return append(packet(1, 3), bytes.Join(packets, nil)...) }
+	session := func(packets ...[]byte) []byte {
+		return append(packet(1, 3), bytes.Join(slices.Concat(asSFTP, packets), nil)...)
+	}
 	for _, in := range [][]byte{
 		session(packet(open, 1, "f", reads, 0), packet(read, 2, handle1, uint64(0), 100), packet(read, 3, handle1, uint64(7), 100), packet(closing, 4, handle1), packet(closing, 5, handle1)),
 		session(packet(open, 1, "f", reads, 0), packet(read, 2, handle1, uint64(0), 3), packet(setstat, 3, "f", 1, uint64(5)), packet(read, 4, handle1, uint64(3), 100), packet(closing, 5, handle1)),
@@ -144,7 +146,7 @@ func FuzzServer(f *testing.F) {
 	f.Add(client, append(known, 0, 0, 0, 0, 1), byte(1))
 	f.Add(client, append(known, packet(103, 1, strings.Repeat("x", 100))...), byte(1))
 	f.Fuzz(func(t *testing.T, client, server []byte, step byte) {
-		front := ahead.New(io.Discard, io.Discard)
+		front := ahead.New(io.Discard, io.Discard, "")
 		defer front.Close()
 		n := 1 + int(step)
 		for len(client)+len(server) > 0 {

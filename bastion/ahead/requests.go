@@ -76,6 +76,7 @@ func (f *Front) decide(known []byte, server, client *batch) {
 		return
 	}
 	r := &reader{b: known[headSize:]}
+	f.heeds = f.heeds.next(f.version, kind, &reader{b: r.b})
 	if f.held != nil {
 		if f.asked.left == 0 && f.more(kind, &reader{b: r.b}, id, server, client) {
 			return
@@ -90,7 +91,7 @@ func (f *Front) decide(known []byte, server, client *batch) {
 		case r.bad:
 		case flags == openRead && f.get(known, id, server):
 			return
-		case flags&^openCut == openMake:
+		case f.heeds.minds(flags):
 			f.forgetAll()
 			f.make(path, known, id, server, client)
 			return

@@ -119,7 +119,7 @@ func (c *copier) run1(ctx context.Context, start func(context.Context) (bridge.P
 	broken := make(chan error, 5)
 	defer c.guarded(ctx, p, broken)()
 	if c.run.protocol == filewire.SFTP {
-		c.ahead = ahead.New(p.Stdin(), writer(c.deliver))
+		c.ahead = ahead.New(p.Stdin(), writer(c.deliver), c.run.login.Client)
 		defer c.ahead.Close()
 	}
 	go c.input(ctx, p, broken) // ends with the client's channel
