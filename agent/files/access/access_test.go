@@ -263,3 +263,22 @@ func TestSlashMeansDirectory(t *testing.T) {
 		t.Error("something was made")
 	}
 }
+
+// A file that is cut off by its name is summed up as it stands, and that it could not be is told.
+func TestTruncatedByNameIsTold(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.WriteFile(dir+"/file", []byte("content"), 0o644))
+	must(t, os.Mkdir(dir+"/dir", 0o755))
+	files, last := within(t, dir)
+	size := uint64(3)
+	must(t, files.Setattr("/file", access.Attributes{Size: &size}, true))
+	if e := last(); e.Type != "file.write" || e.Outcome != filewire.Complete || e.SHA256 != sum("con") || e.Reason != "" {
+		t.Errorf("%+v", e)
+	}
+	if err := files.Setattr("/dir", access.Attributes{Size: &size}, true); !errors.Is(err, unix.EISDIR) {
+		t.Error(err)
+	}
+	if e := last(); e.Type != "file.write" || e.Path != "/dir" || e.Outcome != filewire.Failed {
+		t.Errorf("%+v", e)
+	}
+}
