@@ -22,6 +22,7 @@ type Front struct {
 	server, client sync.Mutex
 
 	version string // of the client's SSH
+	secret  string // behind the names of requests that are made here
 
 	mu    sync.Mutex // guards all below
 	begun bool       // the client's first packet was an INIT
@@ -62,9 +63,10 @@ const (
 	holding = 20 * time.Millisecond // the longest that anything waits here
 )
 
-// New makes one. A Write to either side sends all or fails, for good. version is what the client says of its SSH.
-func New(toServer, toClient io.Writer, version string) *Front {
-	f := &Front{toServer: toServer, toClient: toClient, version: version}
+// New makes one. A Write to either side sends all or fails, for good. version is what the client says of its SSH;
+// secret makes the requests that the server takes from here alone.
+func New(toServer, toClient io.Writer, version, secret string) *Front {
+	f := &Front{toServer: toServer, toClient: toClient, version: version, secret: secret}
 	f.timer = time.AfterFunc(time.Hour, f.tick)
 	f.timer.Stop()
 	return f

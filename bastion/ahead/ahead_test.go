@@ -377,7 +377,7 @@ func TestWhoIsPromised(t *testing.T) {
 		{"a library that asks for limits", "SSH-2.0-libssh_0.11.1", [][]byte{limits, here}, creates, false},
 	} {
 		var answered bytes.Buffer
-		f := ahead.New(io.Discard, &answered, x.client)
+		f := ahead.New(io.Discard, &answered, x.client, secret)
 		introduce(t, f, x.first...)
 		for i := range 4 {
 			must(t, f.FromClient(packet(open, i, "/f", x.flags, 0)))
@@ -396,7 +396,7 @@ func TestWhoIsPromised(t *testing.T) {
 func TestPutThatIsLost(t *testing.T) {
 	var asked, answered bytes.Buffer
 	server := &failing{Writer: &asked}
-	f := ahead.New(server, &answered, openSSH)
+	f := ahead.New(server, &answered, openSSH, secret)
 	defer f.Close()
 	introduce(t, f, asSFTP...)
 	for i := range 4 {
@@ -432,7 +432,7 @@ func (f *failing) Write(p []byte) (int, error) {
 // Nothing is answered here while the client waits for the server: some clients take what comes next for the oldest answer.
 func TestAnswersStayInOrder(t *testing.T) {
 	var asked, answered bytes.Buffer
-	f := ahead.New(&asked, &answered, openSSH)
+	f := ahead.New(&asked, &answered, openSSH, secret)
 	defer f.Close()
 	introduce(t, f, asSFTP...)
 	for i := range 4 {
@@ -460,11 +460,11 @@ func (r refusing) Write([]byte) (int, error) { return 0, r.err }
 // A side that takes no more ends both.
 func TestErrorsAreTold(t *testing.T) {
 	no := errors.New("no")
-	f := ahead.New(refusing{no}, io.Discard, "")
+	f := ahead.New(refusing{no}, io.Discard, "", secret)
 	if err := f.FromClient(packet(1, 3)); !errors.Is(err, no) {
 		t.Error(err)
 	}
-	f = ahead.New(io.Discard, refusing{no}, "")
+	f = ahead.New(io.Discard, refusing{no}, "", secret)
 	if err := errors.Join(f.FromClient(packet(1, 3)), f.FromServer(packet(2, 3))); !errors.Is(err, no) {
 		t.Error(err)
 	}
@@ -473,7 +473,7 @@ func TestErrorsAreTold(t *testing.T) {
 // A server may know no more than the draft.
 func TestServerThatDoesNotKnow(t *testing.T) {
 	var asked, answered bytes.Buffer
-	f := ahead.New(&asked, &answered, openSSH)
+	f := ahead.New(&asked, &answered, openSSH, secret)
 	defer f.Close()
 	must(t, f.FromClient(packet(1, 3)))
 	must(t, f.FromServer(append(packet(2, 3), packet(101, 0, 8, "operation unsupported", "")...)))
@@ -503,7 +503,7 @@ func TestNonsensePasses(t *testing.T) {
 	} {
 		for _, chunk := range []int{1, 3, 1000} {
 			var asked, answered bytes.Buffer
-			f := ahead.New(&asked, &answered, openSSH)
+			f := ahead.New(&asked, &answered, openSSH, secret)
 			for i := 0; i < len(x); i += chunk {
 				must(t, f.FromClient([]byte(x[i:min(i+chunk, len(x))])))
 				if i+chunk >= len(begin) && i < len(begin) && strings.HasPrefix(x, string(begin)) {
@@ -515,7 +515,7 @@ func TestNonsensePasses(t *testing.T) {
 			f.Close()
 			want := x
 			if strings.HasPrefix(x, string(begin)) {
-				want = strings.Replace(x, string(begin), string(begin)+string(packet(extended, 0, filewire.Get)), 1)
+				want = strings.Replace(x, string(begin), string(begin)+string(packet(extended, 0, filewire.Get+secret)), 1)
 			}
 			if asked.String() != want {
 				t.Errorf("%s: %q goes on as %q", name, x, asked.String())
@@ -529,7 +529,7 @@ func TestNonsensePasses(t *testing.T) {
 
 // A client that sends requests without end and a server that answers none hold no more than a little.
 func TestMemoryIsBounded(t *testing.T) {
-	f := ahead.New(io.Discard, io.Discard, "")
+	f := ahead.New(io.Discard, io.Discard, "", secret)
 	defer f.Close()
 	must(t, f.FromClient(packet(1, 3)))
 	must(t, f.FromServer(append(packet(2, 3), packet(101, 0, 5, "bad message", "")...)))

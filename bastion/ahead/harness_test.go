@@ -76,6 +76,9 @@ func (w tap) Write(p []byte) (int, error) {
 	return w.WriteCloser.Write(p)
 }
 
+// secret is what the requests have that are made by a Front.
+const secret = "#SECRET"
+
 // openSSH and asSFTP are how a client begins to which something may be promised.
 const openSSH = "SSH-2.0-OpenSSH_9.2"
 
@@ -108,7 +111,7 @@ func begin(t testing.TB, writes string, front bool, chunk int) *session {
 	var work sync.WaitGroup
 	var failed error
 	work.Go(func() {
-		failed = sftp.Serve(context.Background(), inR, outW, files)
+		failed = sftp.Serve(context.Background(), inR, outW, files, secret)
 		_ = inR.CloseWithError(errors.New("the server has ended"))
 		_ = outW.Close()
 	})
@@ -117,7 +120,7 @@ func begin(t testing.TB, writes string, front bool, chunk int) *session {
 	if front {
 		askR, askW := io.Pipe()
 		answerR, answerW := io.Pipe()
-		s.front = ahead.New(server, answerW, openSSH)
+		s.front = ahead.New(server, answerW, openSSH, secret)
 		work.Go(func() {
 			_ = pump(askR, chunk, s.front.FromClient)
 			_ = s.front.End()
