@@ -4,7 +4,8 @@
 //
 // What is answered here stands for what the server would have said: a file's bytes were read when it was opened, and are
 // given to whoever reads it next, if nothing else was asked for meanwhile. Or it is a promise: that a file can be written
-// as those beside it, which its close says if it is not kept. Whatever is not understood passes as it is.
+// as those beside it, which its close says if it is not kept. Only a client that is known to tell its user of a close that
+// fails is promised anything. Whatever is not understood passes as it is.
 package ahead
 
 import (
@@ -20,8 +21,12 @@ type Front struct {
 	// Whoever writes takes one of these before it leaves mu, so that what was decided first is written first.
 	server, client sync.Mutex
 
+	version string // of the client's SSH
+	secret  string // behind the names of requests that are made here
+
 	mu    sync.Mutex // guards all below
 	begun bool       // the client's first packet was an INIT
+	heeds heed       // what the client does with an answer to a close
 	on    bool       // the server knows the requests that are needed here
 	blind bool       // one side makes no sense: bytes pass
 
@@ -58,9 +63,10 @@ const (
 	holding = 20 * time.Millisecond // the longest that anything waits here
 )
 
-// New makes one. A Write to either side sends all or fails, for good.
-func New(toServer, toClient io.Writer) *Front {
-	f := &Front{toServer: toServer, toClient: toClient}
+// New makes one. A Write to either side sends all or fails, for good. version is what the client says of its SSH;
+// secret makes the requests that the server takes from here alone.
+func New(toServer, toClient io.Writer, version, secret string) *Front {
+	f := &Front{toServer: toServer, toClient: toClient, version: version, secret: secret}
 	f.timer = time.AfterFunc(time.Hour, f.tick)
 	f.timer.Stop()
 	return f

@@ -19,7 +19,7 @@ import (
 
 // Types of requests, and flags of opens.
 const (
-	open, closing, read, write, fstat, setstat, fsetstat, stat, extended = 3, 4, 5, 6, 8, 9, 10, 17, 200
+	open, closing, read, write, fstat, setstat, fsetstat, realpath, stat, extended = 3, 4, 5, 6, 8, 9, 10, 16, 17, 200
 
 	reads, creates = 1, 2 | 8 | 16
 )
@@ -273,7 +273,7 @@ func TestSameAsWithout(t *testing.T) {
 				if !reflect.DeepEqual(left, files) {
 					t.Errorf("files are\n%.300q, without it\n%.300q", left, files)
 				}
-				asked = strings.TrimPrefix(asked, "init get ")
+				asked = strings.TrimPrefix(asked, "init get limits realpath ")
 				if x.asked != "" && asked != x.asked {
 					t.Errorf("the server is asked\n%s, want\n%s", asked, x.asked)
 				}
@@ -342,14 +342,63 @@ func TestPromiseThatIsNotKept(t *testing.T) {
 	}
 }
 
+// introduce begins with a server that knows what is needed.
+func introduce(t *testing.T, f *ahead.Front, first ...[]byte) {
+	t.Helper()
+	must(t, f.FromClient(packet(1, 3)))
+	must(t, f.FromServer(append(packet(2, 3), packet(101, 0, 5, "bad message", "")...)))
+	for _, p := range first {
+		must(t, f.FromClient(p))
+		must(t, f.FromServer(packet(101, 0, 0, "", "")))
+	}
+}
+
+// Many a client drops what a close says: nothing is promised but to those that are known not to.
+func TestWhoIsPromised(t *testing.T) {
+	limits, here, look := packet(extended, 0, "limits@openssh.com"), packet(realpath, 0, "."), packet(stat, 0, "/")
+	const keep = 2 | 8
+	for _, x := range []struct {
+		name, client string
+		first        [][]byte
+		flags        int
+		promised     bool
+	}{
+		{"sftp", openSSH, [][]byte{limits, here}, creates, true},
+		{"sftp, resumed", openSSH, [][]byte{limits, here}, keep, true},
+		{"scp from here", openSSH, [][]byte{limits, look}, keep, true},
+		{"scp from another far side", openSSH, [][]byte{limits, look}, creates, false},
+		{"scp that asks later for the folder", openSSH, [][]byte{limits, look, here}, creates, false},
+		{"exclusively", openSSH, [][]byte{limits, here}, creates | 32, false},
+		{"lftp", openSSH, [][]byte{here}, creates, false},
+		{"sshfs", openSSH, [][]byte{look}, creates, false},
+		{"at once", openSSH, nil, creates, false},
+		{"paramiko", "SSH-2.0-paramiko_3.4.0", nil, creates, false},
+		{"curl", "SSH-2.0-libssh2_1.11.0", [][]byte{here}, creates, false},
+		{"a library that asks for limits", "SSH-2.0-libssh_0.11.1", [][]byte{limits, here}, creates, false},
+	} {
+		var answered bytes.Buffer
+		f := ahead.New(io.Discard, &answered, x.client, secret)
+		introduce(t, f, x.first...)
+		for i := range 4 {
+			must(t, f.FromClient(packet(open, i, "/f", x.flags, 0)))
+			must(t, f.FromServer(packet(102, i, handle1)))
+		}
+		answered.Reset()
+		must(t, f.FromClient(packet(open, 7, "/n", x.flags, 0)))
+		if promised := answered.Len() > 0; promised != x.promised {
+			t.Errorf("%s: promised: %v", x.name, promised)
+		}
+		f.Close()
+	}
+}
+
 // A close is not answered where nobody knows how it went.
 func TestPutThatIsLost(t *testing.T) {
 	var asked, answered bytes.Buffer
 	server := &failing{Writer: &asked}
-	f := ahead.New(server, &answered)
+	f := ahead.New(server, &answered, openSSH, secret)
 	defer f.Close()
-	must(t, f.FromClient(packet(1, 3)))
-	must(t, f.FromServer(append(packet(2, 3), packet(101, 0, 5, "bad message", "")...)))
+	introduce(t, f, asSFTP...)
 	for i := range 4 {
 		must(t, f.FromClient(packet(open, i, "/f", creates, 0)))
 		must(t, f.FromServer(packet(102, i, handle1)))
@@ -383,10 +432,9 @@ func (f *failing) Write(p []byte) (int, error) {
 // Nothing is answered here while the client waits for the server: some clients take what comes next for the oldest answer.
 func TestAnswersStayInOrder(t *testing.T) {
 	var asked, answered bytes.Buffer
-	f := ahead.New(&asked, &answered)
+	f := ahead.New(&asked, &answered, openSSH, secret)
 	defer f.Close()
-	must(t, f.FromClient(packet(1, 3)))
-	must(t, f.FromServer(append(packet(2, 3), packet(101, 0, 5, "bad message", "")...)))
+	introduce(t, f, asSFTP...)
 	for i := range 4 {
 		must(t, f.FromClient(packet(open, i, "/f", creates, 0)))
 		must(t, f.FromServer(packet(102, i, handle1)))
@@ -412,11 +460,11 @@ func (r refusing) Write([]byte) (int, error) { return 0, r.err }
 // A side that takes no more ends both.
 func TestErrorsAreTold(t *testing.T) {
 	no := errors.New("no")
-	f := ahead.New(refusing{no}, io.Discard)
+	f := ahead.New(refusing{no}, io.Discard, "", secret)
 	if err := f.FromClient(packet(1, 3)); !errors.Is(err, no) {
 		t.Error(err)
 	}
-	f = ahead.New(io.Discard, refusing{no})
+	f = ahead.New(io.Discard, refusing{no}, "", secret)
 	if err := errors.Join(f.FromClient(packet(1, 3)), f.FromServer(packet(2, 3))); !errors.Is(err, no) {
 		t.Error(err)
 	}
@@ -425,7 +473,7 @@ func TestErrorsAreTold(t *testing.T) {
 // A server may know no more than the draft.
 func TestServerThatDoesNotKnow(t *testing.T) {
 	var asked, answered bytes.Buffer
-	f := ahead.New(&asked, &answered)
+	f := ahead.New(&asked, &answered, openSSH, secret)
 	defer f.Close()
 	must(t, f.FromClient(packet(1, 3)))
 	must(t, f.FromServer(append(packet(2, 3), packet(101, 0, 8, "operation unsupported", "")...)))
@@ -455,7 +503,7 @@ func TestNonsensePasses(t *testing.T) {
 	} {
 		for _, chunk := range []int{1, 3, 1000} {
 			var asked, answered bytes.Buffer
-			f := ahead.New(&asked, &answered)
+			f := ahead.New(&asked, &answered, openSSH, secret)
 			for i := 0; i < len(x); i += chunk {
 				must(t, f.FromClient([]byte(x[i:min(i+chunk, len(x))])))
 				if i+chunk >= len(begin) && i < len(begin) && strings.HasPrefix(x, string(begin)) {
@@ -467,7 +515,7 @@ func TestNonsensePasses(t *testing.T) {
 			f.Close()
 			want := x
 			if strings.HasPrefix(x, string(begin)) {
-				want = strings.Replace(x, string(begin), string(begin)+string(packet(extended, 0, filewire.Get)), 1)
+				want = strings.Replace(x, string(begin), string(begin)+string(packet(extended, 0, filewire.Get+secret)), 1)
 			}
 			if asked.String() != want {
 				t.Errorf("%s: %q goes on as %q", name, x, asked.String())
@@ -481,7 +529,7 @@ func TestNonsensePasses(t *testing.T) {
 
 // A client that sends requests without end and a server that answers none hold no more than a little.
 func TestMemoryIsBounded(t *testing.T) {
-	f := ahead.New(io.Discard, io.Discard)
+	f := ahead.New(io.Discard, io.Discard, "", secret)
 	defer f.Close()
 	must(t, f.FromClient(packet(1, 3)))
 	must(t, f.FromServer(append(packet(2, 3), packet(101, 0, 5, "bad message", "")...)))

@@ -105,7 +105,9 @@ func played(t *testing.T, in []byte, front, turns bool, chunk int) (answers []by
 
 // FuzzSame: whatever a client says, it gets the answers that it would get without a Front, unless a promise fails.
 func FuzzSame(f *testing.F) {
-	session := func(packets ...[]byte) []byte { return append(packet(1, 3), bytes.Join(packets, nil)...) }
+	session := func(packets ...[]byte) []byte {
+		return append(packet(1, 3), bytes.Join(slices.Concat(asSFTP, packets), nil)...)
+	}
 	for _, in := range [][]byte{
 		session(packet(open, 1, "f", reads, 0), packet(read, 2, handle1, uint64(0), 100), packet(read, 3, handle1, uint64(7), 100), packet(closing, 4, handle1), packet(closing, 5, handle1)),
 		session(packet(open, 1, "f", reads, 0), packet(read, 2, handle1, uint64(0), 3), packet(setstat, 3, "f", 1, uint64(5)), packet(read, 4, handle1, uint64(3), 100), packet(closing, 5, handle1)),
@@ -114,8 +116,8 @@ func FuzzSame(f *testing.F) {
 		session(promising(packet(open, 9, "n", creates, 0), packet(write, 10, handle5, uint64(0), "text"), packet(fsetstat, 11, handle5, 1, uint64(4)), packet(closing, 12, handle5), packet(open, 13, "n", reads, 0))...),
 		session(promising(packet(open, 9, "n", creates, 0), packet(write, 10, handle5, uint64(0), "text"), packet(fstat, 11, handle5), packet(write, 12, handle5, uint64(4), "more"), packet(closing, 13, handle5))...),
 		session(promising(packet(open, 9, "f", 2|8, 0), packet(open, 10, "d", creates, 0), packet(closing, 11, handle5), packet(read, 12, handle5, uint64(0), 9))...),
-		session(packet(extended, 1, filewire.Put, uint64(0), "\x00\x00\x00\x01n\x00\x00\x00\x1a\x00\x00\x00\x00", "text"), packet(open, 2, "n", reads, 0)),
-		session(packet(extended, 1, filewire.Get, 100, "f", 1, 0), packet(extended, 2, filewire.Took, handle1, uint64(3), 0), packet(closing, 3, handle1)),
+		session(packet(extended, 1, filewire.Put+secret, uint64(0), "\x00\x00\x00\x01n\x00\x00\x00\x1a\x00\x00\x00\x00", "text"), packet(open, 2, "n", reads, 0)),
+		session(packet(extended, 1, filewire.Get+secret, 100, "f", 1, 0), packet(extended, 2, filewire.Took+secret, handle1, uint64(3), 0), packet(closing, 3, handle1)),
 		session(packet(open, 1, "nope", reads, 0), packet(77, 2), packet(extended, 3, "limits@openssh.com")),
 		{0xff, 0xff, 0xff, 0xff, 1}, {0, 0, 0, 0}, {0, 0, 0, 1, 5},
 	} {
@@ -144,7 +146,7 @@ func FuzzServer(f *testing.F) {
 	f.Add(client, append(known, 0, 0, 0, 0, 1), byte(1))
 	f.Add(client, append(known, packet(103, 1, strings.Repeat("x", 100))...), byte(1))
 	f.Fuzz(func(t *testing.T, client, server []byte, step byte) {
-		front := ahead.New(io.Discard, io.Discard)
+		front := ahead.New(io.Discard, io.Discard, "", secret)
 		defer front.Close()
 		n := 1 + int(step)
 		for len(client)+len(server) > 0 {

@@ -76,6 +76,14 @@ func (w tap) Write(p []byte) (int, error) {
 	return w.WriteCloser.Write(p)
 }
 
+// secret is what the requests have that are made by a Front.
+const secret = "#SECRET"
+
+// openSSH and asSFTP are how a client begins to which something may be promised.
+const openSSH = "SSH-2.0-OpenSSH_9.2"
+
+var asSFTP = [][]byte{packet(extended, 0, "limits@openssh.com"), packet(realpath, 0, ".")}
+
 // begin starts a session in a folder with some files, where it may write what a glob says; chunk bounds what either side hands over at once.
 func begin(t testing.TB, writes string, front bool, chunk int) *session {
 	t.Helper()
@@ -103,7 +111,7 @@ func begin(t testing.TB, writes string, front bool, chunk int) *session {
 	var work sync.WaitGroup
 	var failed error
 	work.Go(func() {
-		failed = sftp.Serve(context.Background(), inR, outW, files)
+		failed = sftp.Serve(context.Background(), inR, outW, files, secret)
 		_ = inR.CloseWithError(errors.New("the server has ended"))
 		_ = outW.Close()
 	})
@@ -112,7 +120,7 @@ func begin(t testing.TB, writes string, front bool, chunk int) *session {
 	if front {
 		askR, askW := io.Pipe()
 		answerR, answerW := io.Pipe()
-		s.front = ahead.New(server, answerW)
+		s.front = ahead.New(server, answerW, openSSH, secret)
 		work.Go(func() {
 			_ = pump(askR, chunk, s.front.FromClient)
 			_ = s.front.End()
@@ -197,6 +205,10 @@ func (s *session) init() {
 	if p := s.receive(); p[0] != 2 {
 		s.t.Fatalf("the first answer has type %d", p[0])
 	}
+	for _, p := range asSFTP {
+		s.send(p)
+		s.receive()
+	}
 }
 
 // told are the events, without announcements, once the session is over.
@@ -222,7 +234,7 @@ func (s *session) told() []string {
 func (s *session) requests() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	names := map[byte]string{1: "init", 3: "open", 4: "close", 5: "read", 6: "write", 8: "fstat", 9: "setstat", 10: "fsetstat", 13: "remove", 17: "stat"}
+	names := map[byte]string{1: "init", 3: "open", 4: "close", 5: "read", 6: "write", 8: "fstat", 9: "setstat", 10: "fsetstat", 13: "remove", 16: "realpath", 17: "stat"}
 	var out []string
 	for b := s.asked; len(b) >= 4; {
 		n := binary.BigEndian.Uint32(b)

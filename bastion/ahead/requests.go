@@ -71,11 +71,12 @@ func (f *Front) decide(known []byte, server, client *batch) {
 		f.begun = true
 		f.pass(known, server)
 		// Only a server that knows it says that this makes no sense.
-		server.add(seal(extended(0, filewire.Get)))
+		server.add(seal(extended(0, filewire.Get+f.secret)))
 		f.await(answer{kind: probed})
 		return
 	}
 	r := &reader{b: known[headSize:]}
+	f.heeds = f.heeds.next(f.version, kind, &reader{b: r.b})
 	if f.held != nil {
 		if f.asked.left == 0 && f.more(kind, &reader{b: r.b}, id, server, client) {
 			return
@@ -90,7 +91,7 @@ func (f *Front) decide(known []byte, server, client *batch) {
 		case r.bad:
 		case flags == openRead && f.get(known, id, server):
 			return
-		case flags&^openCut == openMake:
+		case f.heeds.minds(flags):
 			f.forgetAll()
 			f.make(path, known, id, server, client)
 			return
@@ -144,7 +145,7 @@ func (f *Front) get(open []byte, id uint32, server *batch) bool {
 	k := &file{}
 	f.kept = append(f.kept, k)
 	server.add(f.takeLate())
-	server.add(seal(append(be.AppendUint32(extended(id, filewire.Get), maxAhead), open[headSize:]...)))
+	server.add(seal(append(be.AppendUint32(extended(id, filewire.Get+f.secret), maxAhead), open[headSize:]...)))
 	f.await(answer{kind: got, file: k})
 	return true
 }
@@ -212,7 +213,7 @@ func (f *Front) forget(k *file) {
 	if k.told {
 		end = 1
 	}
-	b := be.AppendUint64(appendString(extended(0, filewire.Took), k.handle), k.next)
+	b := be.AppendUint64(appendString(extended(0, filewire.Took+f.secret), k.handle), k.next)
 	f.delay(seal(be.AppendUint32(b, end)))
 	f.await(answer{kind: skipped})
 }

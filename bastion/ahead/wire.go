@@ -13,6 +13,7 @@ const (
 	typeRead     = 5
 	typeWrite    = 6
 	typeFsetstat = 10
+	typeRealpath = 16
 	typeStatus   = 101
 	typeHandle   = 102
 	typeData     = 103

@@ -17,8 +17,8 @@ type draft struct {
 	attributes []byte // what was set then, as strings
 }
 
-func (d *draft) packet(id uint32, handle uint64) []byte {
-	b := be.AppendUint64(extended(id, filewire.Put), handle)
+func (f *Front) put(d *draft, id uint32, handle uint64) []byte {
+	b := be.AppendUint64(extended(id, filewire.Put+f.secret), handle)
 	return seal(append(appendString(appendString(b, d.open), d.data), d.attributes...))
 }
 
@@ -51,7 +51,7 @@ func (f *Front) more(kind byte, r *reader, id uint32, server, client *batch) boo
 		client.add(status(id, statusOK, "success"))
 	case kind == typeClose && r.end(): // how it all went is the answer
 		server.add(f.takeLate())
-		server.add(f.held.packet(id, 0))
+		server.add(f.put(f.held, id, 0))
 		f.held = nil
 		f.await(answer{kind: written})
 	default:
@@ -95,7 +95,7 @@ func (d *draft) setattr(r *reader) bool {
 func (f *Front) release() {
 	if d := f.held; d != nil {
 		f.held = nil
-		f.delay(d.packet(0, d.handle))
+		f.delay(f.put(d, 0, d.handle))
 		f.await(answer{kind: promised})
 	}
 }

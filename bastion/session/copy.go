@@ -52,6 +52,7 @@ type copier struct {
 	guard    *guard.Guard // of a terminal
 	pipe     *guard.Pipe  // of a shell that reads a pipe
 	ahead    *ahead.Front // of SFTP
+	secret   string       // of the requests that it makes
 }
 
 // pump copies until src ends. It holds a small buffer while little comes and borrows a big one while much does.
@@ -119,7 +120,7 @@ func (c *copier) run1(ctx context.Context, start func(context.Context) (bridge.P
 	broken := make(chan error, 5)
 	defer c.guarded(ctx, p, broken)()
 	if c.run.protocol == filewire.SFTP {
-		c.ahead = ahead.New(p.Stdin(), writer(c.deliver))
+		c.ahead = ahead.New(p.Stdin(), writer(c.deliver), c.run.login.Client, c.secret)
 		defer c.ahead.Close()
 	}
 	go c.input(ctx, p, broken) // ends with the client's channel

@@ -3,6 +3,7 @@ package session
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -64,10 +65,11 @@ func (r *run) files(ctx context.Context, l *live, resolved route.Resolved, h fil
 	if err := r.remember(resolved.Role); err != nil {
 		return bridge.Exit{}, err
 	}
+	h.Secret = rand.Text()
 	start := bridge.FilesStart{
 		Session: r.id, Account: string(r.login.Principal.Account), Target: resolved.Target, User: resolved.Role.User, Header: h,
 	}
-	c := &copier{run: r, live: l, recorder: &recorder{run: r}, last: newClock()}
+	c := &copier{run: r, live: l, recorder: &recorder{run: r}, last: newClock(), secret: h.Secret}
 	required := resolved.Role.Recording == auth.RecordingRequired
 	c.events = func(src io.Reader) error { return r.fileEvents(src, required) }
 	return r.execute(ctx, c, func(ctx context.Context) (bridge.Process, error) { return r.service.o.Files.Files(ctx, start) }), nil

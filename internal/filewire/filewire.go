@@ -20,8 +20,8 @@ const (
 )
 
 // Requests of SFTP (SSH_FXP_EXTENDED) that the bastion makes of several of a client's, so that fewer have to go all the way.
-// They are bound by the same rules as those, whoever sends them, and told to no client. An open is an SSH_FXP_OPEN's
-// body, from its path on.
+// They are bound by the same rules as those. Their names have the header's Secret behind them, as a client that sent them
+// itself could tell of less than it had. An open is an SSH_FXP_OPEN's body, from its path on.
 const (
 	// Get opens a file that is only read, and reads it: uint32 most, open. SSH_FXP_EXTENDED_REPLY has string handle,
 	// uint32 whole, string data: with 1 data is all that the file has, with 0 there is none.
@@ -45,6 +45,7 @@ const maxHeader = 1 << 20
 type Header struct {
 	Protocol string `json:"protocol"`
 	SCP      *Copy  `json:"scp,omitempty"`
+	Secret   string `json:"secret,omitempty"` // which makes the bastion's own requests of SFTP; without one there are none
 	Rules    Rules  `json:"rules"`
 }
 

@@ -113,6 +113,12 @@ func TestOpenSSH(t *testing.T) {
 			same(t, "scp -3 "+proto, w.fetch(t, "static", "/t-three"+proto, "fetched"), simple)
 		}
 	})
+	t.Run("scp -3 into what cannot be written", func(t *testing.T) {
+		w.ok(t, "mkdir /three\nmkdir /three/f0080\n", "sftp", w.options("-b", "-", "alice+static@127.0.0.1")...)
+		if out, code := w.run(t, "", "scp", append(w.options("-3"), "alice+bash@127.0.0.1:/t-scpo/d00/f*", "alice+static@127.0.0.1:/three")...); code == 0 {
+			t.Errorf("it ends well: %s", out)
+		}
+	})
 	t.Run("scp -O glob", func(t *testing.T) {
 		must(t, os.Mkdir(w.path("glob"), 0o755))
 		w.ok(t, "", "scp", append(w.options("-O"), "alice+static@127.0.0.1:/t-scpo/d0[12]/f*", w.path("glob"))...)

@@ -85,6 +85,12 @@ try: s.open("/pm/a", "x"); raise SystemExit("an exclusive open of what is there"
 except IOError: pass
 assert sorted(s.listdir("/pm")) == ["a", "big", "link", "rw", "sparse"], s.listdir("/pm")
 assert s.normalize(".") == s.normalize(s.normalize(".")) and s.normalize("/pm/../pm/link") == "/pm/big"
+try: s._request(200, "get@podbastion", 100, "/pm/a", 1, 0); raise SystemExit("a client makes the bastion's own requests")
+except IOError as e: assert "unsupported" in str(e), e
+for i in range(5): s.open("/pm/%d" % i, "w").close()
+s.mkdir("/pm/5")
+try: s.open("/pm/5", "w").close(); raise SystemExit("a folder is opened to be written")
+except IOError: s.rmdir("/pm/5")
 for n in s.listdir("/pm"): s.remove("/pm/" + n)
 s.rmdir("/pm")
 `

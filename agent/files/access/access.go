@@ -201,8 +201,8 @@ func (f *Files) Statfs(p string) (unix.Statfs_t, error) {
 // RealPath resolves a path; the last name need not exist.
 func (f *Files) RealPath(p string) (string, error) {
 	pl, err := f.locate(p, true)
-	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
-		return path.Clean(f.Abs(p)), nil // a directory on the way is missing or closed: the text is all that can be told
+	if errors.Is(err, fs.ErrPermission) {
+		return path.Clean(f.Abs(p)), nil // a directory on the way is closed: the text is all that can be told
 	}
 	if err != nil {
 		return "", err
@@ -291,6 +291,11 @@ func (f *Files) Rename(from, to string, replace bool) error {
 	}
 	defer a.Close()
 	defer b.Close()
+	if strings.HasSuffix(to, "/") { // it is to be a directory
+		if st, err := a.Stat(); err == nil && !tree.IsDir(st.Mode) {
+			return unix.ENOTDIR
+		}
+	}
 	if !f.rename.permit(a.Path) || !f.rename.permit(b.Path) {
 		return f.deny(audit.FileRename, "rename", a.Path, b.Path)
 	}

@@ -215,3 +215,70 @@ func TestLinksAreFollowed(t *testing.T) {
 		t.Error("a file is made where none may be")
 	}
 }
+
+// A name with a slash behind it is a directory's: a client that means a directory neither overwrites a file nor makes one.
+func TestSlashMeansDirectory(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.WriteFile(dir+"/file", []byte("text"), 0o644))
+	must(t, os.Mkdir(dir+"/dir", 0o755))
+	must(t, os.Symlink("file", dir+"/link"))
+	files, _ := within(t, dir)
+	open := func(m access.Mode) func(string) error {
+		return func(p string) error {
+			f, err := files.Open(p, m)
+			if err == nil {
+				err = f.Close()
+			}
+			return err
+		}
+	}
+	read, write := open(access.Mode{Read: true}), open(access.Mode{Write: true, Create: true, Truncate: true, Perm: 0o644})
+	overwrite := open(access.Mode{Write: true, Truncate: true})
+	look := func(p string) error { _, err := files.Stat(p); return err }
+	move := func(p string) error { return files.Rename("/file", p, true) }
+	link := func(p string) error { return files.Symlink("file", p) }
+	times := func(p string) error { return files.Setattr(p, access.Attributes{Times: &access.Times{}}, true) }
+	for _, x := range []struct {
+		what string
+		do   func(string) error
+		p    string
+		want error
+	}{
+		{"read", read, "/file/", unix.ENOTDIR}, {"read", read, "/link/", unix.ENOTDIR}, {"read", read, "/dir/", unix.EISDIR}, {"read", read, "/none/", unix.ENOENT},
+		{"write", write, "/file/", unix.EISDIR}, {"write", write, "/link/.", unix.EISDIR}, {"write", write, "/dir/", unix.EISDIR}, {"write", write, "/none/", unix.EISDIR},
+		{"overwrite", overwrite, "/file/", unix.ENOTDIR},
+		{"stat", look, "/file/", unix.ENOTDIR}, {"stat", look, "/none/", unix.ENOENT}, {"stat", look, "/dir/", nil},
+		{"setattr", times, "/file/", unix.ENOTDIR}, {"setattr", times, "/dir/", nil},
+		{"symlink", link, "/none/", unix.ENOENT}, {"rename", move, "/none/", unix.ENOTDIR}, {"rename", move, "/dir/", unix.ENOTDIR},
+		{"mkdir", func(p string) error { return files.Mkdir(p, 0o755) }, "/made/", nil},
+	} {
+		if err := x.do(x.p); !errors.Is(err, x.want) {
+			t.Errorf("%s %s: %v, want %v", x.what, x.p, err, x.want)
+		}
+	}
+	if b, err := os.ReadFile(dir + "/file"); err != nil || string(b) != "text" {
+		t.Errorf("the file is %q, %v", b, err)
+	}
+	if _, err := os.Lstat(dir + "/none"); err == nil {
+		t.Error("something was made")
+	}
+}
+
+// A file that is cut off by its name is summed up as it stands, and that it could not be is told.
+func TestTruncatedByNameIsTold(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.WriteFile(dir+"/file", []byte("content"), 0o644))
+	must(t, os.Mkdir(dir+"/dir", 0o755))
+	files, last := within(t, dir)
+	size := uint64(3)
+	must(t, files.Setattr("/file", access.Attributes{Size: &size}, true))
+	if e := last(); e.Type != "file.write" || e.Outcome != filewire.Complete || e.SHA256 != sum("con") || e.Reason != "" {
+		t.Errorf("%+v", e)
+	}
+	if err := files.Setattr("/dir", access.Attributes{Size: &size}, true); !errors.Is(err, unix.EISDIR) {
+		t.Error(err)
+	}
+	if e := last(); e.Type != "file.write" || e.Path != "/dir" || e.Outcome != filewire.Failed {
+		t.Errorf("%+v", e)
+	}
+}

@@ -95,9 +95,12 @@ func (f *Files) truncate(pl *tree.Place, size uint64) error {
 		return f.deny(audit.FileWrite, "write", pl.Path, "")
 	}
 	h := &File{files: f, path: pl.Path, most: most, kind: audit.FileWrite, began: time.Now()}
-	fd, _, err := pl.OpenFile(unix.O_WRONLY, 0)
+	fd, _, err := pl.OpenFile(unix.O_RDWR, 0)
+	if h.reread = err == nil; errors.Is(err, unix.EACCES) {
+		fd, _, err = pl.OpenFile(unix.O_WRONLY, 0)
+	}
 	if err != nil {
-		return err
+		return h.notOpened(err)
 	}
 	h.fd, h.written = fd, stream{broken: true}
 	h.announce()

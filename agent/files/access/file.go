@@ -169,10 +169,7 @@ func (f *Files) open(pl *tree.Place, m Mode) (*File, error) {
 		h.fd, h.first, err = pl.OpenFile(flags, m.Perm&0o7777)
 	}
 	if err != nil {
-		if !errors.Is(err, unix.ELOOP) && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EEXIST) {
-			_ = f.done(h.kind, h.began, pl.Path, "", err)
-		}
-		return nil, err
+		return nil, h.notOpened(err)
 	}
 	if h.mostRead >= 0 && h.first.Size > h.mostRead {
 		_ = unix.Close(h.fd)
@@ -180,6 +177,14 @@ func (f *Files) open(pl *tree.Place, m Mode) (*File, error) {
 	}
 	h.announce()
 	return h, nil
+}
+
+// notOpened remembers that the kernel refused, and passes its error on. That something is not there is no refusal.
+func (h *File) notOpened(err error) error {
+	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EEXIST) {
+		return err
+	}
+	return h.files.done(h.kind, h.began, h.path, "", err)
 }
 
 func (h *File) announce() {

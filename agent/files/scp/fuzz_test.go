@@ -128,6 +128,24 @@ func TestSink(t *testing.T) {
 	}
 }
 
+// Without -p no file becomes set-user-ID by being copied, nor a directory set-group-ID.
+func TestSinkModes(t *testing.T) {
+	for preserve, want := range map[bool]map[string]os.FileMode{
+		false: {"d": os.ModeDir | 0o555, "d/a": 0o755},
+		true:  {"d": os.ModeDir | os.ModeSetgid | 0o555, "d/a": os.ModeSetuid | os.ModeSetgid | 0o755},
+	} {
+		files, base, _ := folder(t)
+		if out, err := serve(files, filewire.Copy{Sink: true, Recursive: true, Preserve: preserve, Paths: []string{"/to"}}, "D2555 0 d\nC6755 3 a\nabc\x00E\n"); err != nil {
+			t.Errorf("%q, %v", out, err)
+		}
+		for name, mode := range want {
+			if st, err := os.Stat(base + "/in/to/" + name); err != nil || st.Mode() != mode {
+				t.Errorf("preserved: %v: %s: %v, %v, want %v", preserve, name, st.Mode(), err, mode)
+			}
+		}
+	}
+}
+
 func TestSinkCutOff(t *testing.T) {
 	for in, why := range map[string]string{
 		"C0644 5 a\nab":               "the stream ends",

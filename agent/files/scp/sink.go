@@ -90,6 +90,9 @@ func (s *sink) level(target string, isDir bool, depth int) error {
 			_ = s.warn(target, err)
 			return err
 		}
+		if !s.opts.Preserve { // set-user-ID and its like are kept only where that was asked for
+			e.mode &= 0o777
+		}
 		to := target
 		if isDir {
 			to = strings.TrimRight(target, "/") + "/" + e.name

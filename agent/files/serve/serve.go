@@ -96,7 +96,7 @@ func serveHeader(ctx context.Context, root *tree.Root, homes []string, in io.Rea
 	if h.Protocol == filewire.SCP {
 		return scp.Serve(ctx, in, out, f, *h.SCP)
 	}
-	return sftp.Serve(ctx, in, out, f)
+	return sftp.Serve(ctx, in, out, f, h.Secret)
 }
 
 // start chooses where relative paths start.

@@ -33,9 +33,12 @@ func extensions() []extension {
 	}
 }
 
-// private are those that no client is told of.
-func private() []extension {
-	return []extension{{filewire.Get, "", (*server).get}, {filewire.Took, "", (*server).took}, {filewire.Put, "", (*server).put}}
+// private are those that no client can ask for.
+func private(secret string) []extension {
+	if secret == "" {
+		return nil
+	}
+	return []extension{{filewire.Get + secret, "", (*server).get}, {filewire.Took + secret, "", (*server).took}, {filewire.Put + secret, "", (*server).put}}
 }
 
 func (s *server) extended(id uint32, r *reader, b []byte) ([]byte, error) {
@@ -43,7 +46,7 @@ func (s *server) extended(id uint32, r *reader, b []byte) ([]byte, error) {
 	if r.err != nil {
 		return b, r.err
 	}
-	for _, list := range [][]extension{extensions(), private()} {
+	for _, list := range [][]extension{extensions(), s.private} {
 		for _, e := range list {
 			if e.name == name {
 				return e.serve(s, id, r, b)

@@ -97,7 +97,7 @@ func answers(t testing.TB, out []byte) [][]byte {
 func serve(t testing.TB, files *access.Files, in []byte) ([][]byte, error) {
 	t.Helper()
 	var out bytes.Buffer
-	err := sftp.Serve(context.Background(), bytes.NewReader(in), &out, files)
+	err := sftp.Serve(context.Background(), bytes.NewReader(in), &out, files, secret)
 	return answers(t, out.Bytes()), err
 }
 
@@ -163,8 +163,8 @@ func FuzzPackets(f *testing.F) {
 		session(packet(20, 1, "../out", "l"), packet(19, 2, "l"), packet(3, 3, "l", 1, 0), packet(18, 4, "f", "g"), packet(13, 5, "g")),
 		session(packet(200, 1, "statvfs@openssh.com", "/"), packet(200, 2, "limits@openssh.com"), packet(200, 3, "copy-data", handle1, uint64(0), uint64(0), handle1, uint64(9))),
 		session(packet(200, 1, "posix-rename@openssh.com", "f", "g"), packet(200, 2, "hardlink@openssh.com", "f", "h"), packet(200, 3, "expand-path@openssh.com", "~/x"), packet(200, 4, "nonsense")),
-		session(packet(200, 1, filewire.Get, 100, "f", 1, 0), packet(200, 2, filewire.Took, handle1, uint64(3), 0), packet(4, 3, handle1), packet(200, 4, filewire.Get, 9, "new", 0x1a, 0)),
-		session(packet(200, 1, filewire.Put, uint64(1<<63), "\x00\x00\x00\x03new\x00\x00\x00\x1a\x00\x00\x00\x00", "text"), packet(200, 2, filewire.Put, uint64(0), "\x00\x00\x00\x01d\x00\x00\x00\x1a\x00\x00\x00\x00", "text", "\x00\x00\x00\x00")),
+		session(packet(200, 1, filewire.Get+secret, 100, "f", 1, 0), packet(200, 2, filewire.Took+secret, handle1, uint64(3), 0), packet(4, 3, handle1), packet(200, 4, filewire.Get+secret, 9, "new", 0x1a, 0)),
+		session(packet(200, 1, filewire.Put+secret, uint64(1<<63), "\x00\x00\x00\x03new\x00\x00\x00\x1a\x00\x00\x00\x00", "text"), packet(200, 2, filewire.Put+secret, uint64(0), "\x00\x00\x00\x01d\x00\x00\x00\x1a\x00\x00\x00\x00", "text", "\x00\x00\x00\x00")),
 		{0xff, 0xff, 0xff, 0xff, 1}, {0, 0, 0, 0}, {0, 0, 0, 1, 5},
 	} {
 		f.Add(s)
@@ -358,7 +358,7 @@ func TestClientThatDoesNotRead(t *testing.T) {
 	inR, inW := io.Pipe()
 	outR, outW := io.Pipe()
 	done := make(chan error, 1)
-	go func() { done <- sftp.Serve(context.Background(), inR, outW, files) }()
+	go func() { done <- sftp.Serve(context.Background(), inR, outW, files, secret) }()
 	sent := make(chan int, 1)
 	go func() {
 		n := 0

@@ -1,20 +1,26 @@
 package sftp_test
 
 import (
+	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"strings"
 	"testing"
 
+	"github.com/podbastion/podbastion/agent/files/sftp"
 	"github.com/podbastion/podbastion/internal/filewire"
 )
+
+// secret is what the requests have that only a bastion makes.
+const secret = "#SECRET"
 
 // What is told of a file that was read when it was opened is what the client had, as far as anybody says.
 func TestGet(t *testing.T) {
 	get := func(id int, path string, flags int) []byte {
-		return packet(200, id, filewire.Get, 1<<20, path, flags, 0)
+		return packet(200, id, filewire.Get+secret, 1<<20, path, flags, 0)
 	}
-	took := func(id int, n uint64, end int) []byte { return packet(200, id, filewire.Took, handle1, n, end) }
+	took := func(id int, n uint64, end int) []byte { return packet(200, id, filewire.Took+secret, handle1, n, end) }
 	closing := packet(4, 9, handle1)
 	all, down := everything(), everything().Download
 	small := int64(6)
@@ -42,7 +48,7 @@ func TestGet(t *testing.T) {
 		{"too large", filewire.Rules{Download: []filewire.Rule{{Paths: []string{"/**"}, MaxSize: &small}}}, [][]byte{get(1, "f", 1)}, "4", "file.read denied"},
 		{"not there", all, [][]byte{get(1, "nope", 1)}, "2", ""},
 		{"outside", all, [][]byte{get(1, "../out", 1)}, "2", ""},
-		{"without flags", all, [][]byte{packet(200, 1, filewire.Get, 9, "f")}, "5", ""},
+		{"without flags", all, [][]byte{packet(200, 1, filewire.Get+secret, 9, "f")}, "5", ""},
 	} {
 		answers, events, _ := played(t, x.rules, x.packets)
 		if answers != x.answers || events != x.event {
@@ -56,7 +62,7 @@ func TestGet(t *testing.T) {
 func TestPut(t *testing.T) {
 	body := func(path string, flags int) string { return string(packet(0, path, flags, 4, 0o640)[5:]) }
 	put := func(id int, handle uint64, path string, flags int, data string, set ...any) []byte {
-		return packet(200, append([]any{id, filewire.Put, handle, body(path, flags), data}, set...)...)
+		return packet(200, append([]any{id, filewire.Put + secret, handle, body(path, flags), data}, set...)...)
 	}
 	const own = 1 << 63
 	key := "\x80" + strings.Repeat("\x00", 7)
@@ -84,7 +90,7 @@ func TestPut(t *testing.T) {
 		{"another's owner", filewire.Rules{Upload: everywhere}, [][]byte{put(1, 0, "new", 0x1a, "text", string(packet(0, 2, 0, 0)[5:]))}, "3", "file.setstat denied, file.write 4 complete", "text"},
 		{"a folder", all, [][]byte{put(1, own, "d", 0x1a, "text"), closing}, "4 4", "file.write failed", "-"},
 		{"outside", all, [][]byte{put(1, 0, "../../out", 0x1a, "text")}, "ok", "file.write 4 complete", "-"},
-		{"half an open", all, [][]byte{packet(200, 1, filewire.Put, uint64(0), "new", "text")}, "5", "", "-"},
+		{"half an open", all, [][]byte{packet(200, 1, filewire.Put+secret, uint64(0), "new", "text")}, "5", "", "-"},
 		{"half of what is set", all, [][]byte{put(1, 0, "new", 0x1a, "text", sized[:8])}, "5", "", "-"},
 	} {
 		answers, events, base := played(t, x.rules, x.packets)
@@ -147,7 +153,7 @@ func TestGetIsBounded(t *testing.T) {
 	files, _ := folder(t)
 	var packets [][]byte
 	for i := range 200 {
-		packets = append(packets, packet(200, i, filewire.Get, 1<<20, "f", 1, 0))
+		packets = append(packets, packet(200, i, filewire.Get+secret, 1<<20, "f", 1, 0))
 	}
 	list, err := serve(t, files, session(packets...))
 	if err != nil || len(list) != 201 {
@@ -155,5 +161,19 @@ func TestGetIsBounded(t *testing.T) {
 	}
 	if got := strings.Count(brief(t, list[1:]), "7"); got != 64 {
 		t.Errorf("%d files are read ahead", got)
+	}
+}
+
+// A client that does not know the secret cannot have a file read and say that it had none of it.
+func TestPrivateToTheBastion(t *testing.T) {
+	for _, given := range []string{"", secret} {
+		for _, name := range []string{filewire.Get, filewire.Took, filewire.Put, filewire.Get + "#OTHER"} {
+			files, _ := image(t)
+			var out bytes.Buffer
+			must(t, sftp.Serve(context.Background(), bytes.NewReader(session(packet(200, 1, name, 100, "f", 1, 0))), &out, files, given))
+			if list := answers(t, out.Bytes()); len(list) != 2 || code(t, list[1]) != 8 {
+				t.Errorf("%q with the secret %q: %q", name, given, list)
+			}
+		}
 	}
 }

@@ -27,10 +27,11 @@ const (
 var ErrProtocol = errors.New("sftp: the client does not speak SFTP")
 
 // Serve serves until the client closes in, and returns nil then. Files that are still open are ended as abandoned. ctx
-// ends what goes on for long; a Read or Write that waits is for their owner to end.
-func Serve(ctx context.Context, in io.Reader, out io.Writer, files *access.Files) error {
+// ends what goes on for long; a Read or Write that waits is for their owner to end. Requests that only a bastion may make
+// are those with the secret.
+func Serve(ctx context.Context, in io.Reader, out io.Writer, files *access.Files, secret string) error {
 	s := &server{
-		ctx: ctx, files: files, names: files.NamesOnce(), handles: map[uint64]*handle{}, left: "the session ended before the file was closed",
+		ctx: ctx, files: files, private: private(secret), names: files.NamesOnce(), handles: map[uint64]*handle{}, left: "the session ended before the file was closed",
 		in: bufio.NewReaderSize(in, 4+maxPacket), out: out, answer: make([]byte, 0, flushAt+maxPacket),
 	}
 	defer s.abandon()
@@ -43,6 +44,8 @@ type server struct {
 	ctx   context.Context
 	files *access.Files
 	names func() *access.Names
+
+	private []extension
 
 	in     *bufio.Reader
 	out    io.Writer

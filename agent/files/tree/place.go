@@ -11,7 +11,13 @@ import (
 var ErrNotRegular = errors.New("not a regular file")
 
 // Stat tells what is at the place; a link is told as a link.
-func (p *Place) Stat() (unix.Stat_t, error) { return StatIn(p.dir, p.name) }
+func (p *Place) Stat() (unix.Stat_t, error) {
+	st, err := StatIn(p.dir, p.name)
+	if err == nil && p.tail && !IsDir(st.Mode) {
+		err = unix.ENOTDIR
+	}
+	return st, err
+}
 
 // StatIn tells what a name in an open directory stands for.
 func StatIn(dir int, name string) (unix.Stat_t, error) {
@@ -30,17 +36,21 @@ func IsLink(mode uint32) bool    { return mode&unix.S_IFMT == unix.S_IFLNK }
 func (p *Place) OpenFile(flags int, mode uint32) (int, unix.Stat_t, error) {
 	truncate := flags&unix.O_TRUNC != 0
 	flags = flags&^unix.O_TRUNC | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC
+	if p.tail && flags&unix.O_CREAT != 0 {
+		return -1, unix.Stat_t{}, unix.EISDIR
+	}
 	// Opening can be an act where the file is a device, and wait for ever where it is a pipe: look first.
-	if st, err := p.Stat(); err == nil && !IsLink(st.Mode) {
-		if err := regular(st.Mode); err != nil {
-			return -1, st, err
-		}
+	st, err := p.Stat()
+	if err == nil && !IsLink(st.Mode) {
+		err = regular(st.Mode)
+	}
+	if err != nil && (p.tail || !errors.Is(err, unix.ENOENT)) {
+		return -1, st, err
 	}
 	fd, err := openat(p.dir, p.name, flags, mode)
 	if err != nil {
 		return -1, unix.Stat_t{}, err
 	}
-	var st unix.Stat_t
 	if err = unix.Fstat(fd, &st); err == nil {
 		err = regular(st.Mode)
 	}
@@ -110,7 +120,12 @@ func (p *Place) Unlink() error { return unix.Unlinkat(p.dir, p.name, 0) }
 func (p *Place) Rmdir() error  { return unix.Unlinkat(p.dir, p.name, unix.AT_REMOVEDIR) }
 
 // Symlink makes a link with that text.
-func (p *Place) Symlink(text string) error { return unix.Symlinkat(text, p.dir, p.name) }
+func (p *Place) Symlink(text string) error {
+	if p.tail {
+		return unix.ENOENT
+	}
+	return unix.Symlinkat(text, p.dir, p.name)
+}
 
 // Link gives the file at p a second name; a link is not followed.
 func (p *Place) Link(to *Place) error { return unix.Linkat(p.dir, p.name, to.dir, to.name, 0) }

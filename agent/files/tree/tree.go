@@ -41,6 +41,7 @@ type Place struct {
 	Path string // absolute; no link in it, but perhaps the place itself
 	dir  int
 	name string // "." for the root, and for a directory that was named by its ".."
+	tail bool   // a slash was behind the name: it is a directory's, or nothing's
 }
 
 // Close lets go of the place. Files opened at it stay open.
@@ -48,9 +49,15 @@ func (p *Place) Close() { _ = unix.Close(p.dir) }
 
 // Locate finds an absolute path. With follow the place itself is no link, unless somebody makes it one later.
 func (r *Root) Locate(name string, follow bool) (*Place, error) {
-	if strings.HasSuffix(name, "/") || strings.HasSuffix(name, "/.") {
-		follow = true
+	tail := strings.HasSuffix(name, "/") || strings.HasSuffix(name, "/.")
+	p, err := r.locate(name, follow || tail)
+	if err == nil {
+		p.tail = tail
 	}
+	return p, err
+}
+
+func (r *Root) locate(name string, follow bool) (*Place, error) {
 	parts, err := r.split(name)
 	if err != nil {
 		return nil, err
