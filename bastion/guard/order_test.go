@@ -154,7 +154,7 @@ func TestPasteEndsBeforeItsLineIsCleared(t *testing.T) {
 func TestPasteIsOneText(t *testing.T) {
 	for _, k := range []kindOf{
 		{"bash", "", setup{}},
-		{"zsh", "", setup{argv: zshell, files: map[string]string{".zshrc": zshPrompts + "KEYTIMEOUT=100\n"}}}, // it thinks that a paste ends where no key comes for so long, on a busy machine too
+		{"zsh", "", setup{argv: zshell, files: map[string]string{".zshrc": zshPrompts + "KEYTIMEOUT=500\n"}}}, // it thinks that a paste ends where no key comes for so long, on a busy machine too
 		{"fish", "", setup{argv: fishes}},
 	} {
 		t.Run(k.name, func(t *testing.T) {
