@@ -115,8 +115,15 @@ func (g *Guard) push(r gate.Report) {
 func (g *Guard) report(ctx context.Context, r gate.Report) error {
 	switch r.Kind {
 	case gate.Ready:
+		mark := g.hold()
 		defer g.unhold()
-		return g.insist(ctx, g.hold(), g.o.Gate.Go(), func() bool { return len(g.reports) > 0 || g.hook.state == absent })
+		err := g.insist(ctx, mark, g.o.Gate.Go(), func() bool { return len(g.reports) > 0 || g.hook.state == absent })
+		if g.mark() != mark {
+			g.mu.Lock()
+			g.hook.awaited = time.Time{}
+			g.mu.Unlock()
+		}
+		return err
 	case gate.Prompt:
 		g.o.Finished(g.last, r.Status)
 		return nil

@@ -2,9 +2,14 @@ package guard
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
+
+	"github.com/podbastion/podbastion/bastion/guard/gate"
+	"github.com/podbastion/podbastion/internal/tty"
 )
 
 // What the gate is told is a key to fish, which may be lost as any key behind an interrupt. It is pressed again, and a
@@ -35,5 +40,25 @@ func TestLostKeys(t *testing.T) {
 				t.Errorf("the line is %+v", e)
 			}
 		})
+	}
+}
+
+// An interrupt that stood behind the submit key takes the line away before fish is asked for it: nobody waits for its word.
+func TestInterruptBeforeTheLineIsAskedFor(t *testing.T) {
+	hook, _ := gate.New("/usr/bin/fish")
+	var told bytes.Buffer
+	g := New(Options{Size: tty.Size{Cols: 80, Rows: 24}, Target: &told, Client: io.Discard, Gate: hook, Shell: "fish"})
+	if err := g.FromClient([]byte("\x03")); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.FromClient([]byte("more\x03")); err != nil {
+		t.Fatal(err)
+	}
+	g.hook.state, g.hook.awaited, g.hook.released = atPrompt, time.Now(), true
+	if err := g.report(t.Context(), gate.Report{Kind: gate.Ready}); err != nil {
+		t.Fatal(err)
+	}
+	if !g.hook.awaited.IsZero() || told.Len() > 0 || string(g.queue) != "\x03" {
+		t.Errorf("it waits since %v, the shell was sent %q, %q is left", g.hook.awaited, told.String(), g.queue)
 	}
 }
